@@ -1,0 +1,79 @@
+"""The 34 fine labels, their fold to six canonical labels and misc, and the verdict.
+
+Pure Python: the daemon's own process and the commands read labels without numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from drumwatchd.analysis.result import Verdict
+
+FINE_LABELS = tuple(
+    """Agogo Bell Bongo Cabasa China Clap Clave Conga Cowbell Crash Cuica Cymbal FX Guiro Hihat
+    Kick Maracas Metal Noise Perc Reverse Ride Rim Shaker Sizzle Snare Splash Tambourine Timbale
+    Timpani Tom Triangle Vibraslap Vox""".split()
+)
+CANONICAL_LABELS = ("Crash", "Hihat", "Kick", "Ride", "Snare", "Tom")
+MISC = "misc"
+
+CANONICAL_OF = {label: MISC for label in FINE_LABELS} | {
+    "China": "Crash", "Splash": "Crash", "Cymbal": "Crash", "Sizzle": "Crash",
+    "Rim": "Snare", "Timbale": "Tom", "Timpani": "Tom",
+} | {label: label for label in CANONICAL_LABELS}  # fmt: skip
+
+
+def target_of(
+    fine: str, targets: Sequence[str], canonical_of: Mapping[str, str] = CANONICAL_OF
+) -> str:
+    """Fold one fine label onto the wanted folders.
+
+    A fine label that is itself wanted keeps its own folder; else its canonical label, if that is
+    wanted; else ``misc``.
+    """
+    if fine in targets:
+        return fine
+    canonical = canonical_of.get(fine, MISC)
+    return canonical if canonical in targets else MISC
+
+
+def fold(
+    fine_probabilities: Mapping[str, float],
+    targets: Sequence[str] = CANONICAL_LABELS,
+    canonical_of: Mapping[str, str] = CANONICAL_OF,
+) -> dict[str, float]:
+    """Sum the fine probabilities per folder: the targets in their order, then ``misc``."""
+    folded = dict.fromkeys((*targets, MISC), 0.0)
+    for fine, probability in fine_probabilities.items():
+        folded[target_of(fine, targets, canonical_of)] += probability
+    return folded
+
+
+def judge(
+    fine_probabilities: Mapping[str, float],
+    *,
+    threshold: float,
+    top_k: int,
+    targets: Sequence[str] = CANONICAL_LABELS,
+    canonical_of: Mapping[str, str] = CANONICAL_OF,
+) -> Verdict:
+    """Decide the folder of one sample from its fine probabilities."""
+    folded = fold(fine_probabilities, targets, canonical_of)
+    best = max(folded, key=lambda label: folded[label])
+    confidence = folded[best]
+    ranked = sorted(fine_probabilities.items(), key=lambda item: (-item[1], item[0]))
+    if best == MISC:
+        label, reason = MISC, f"sounds like {ranked[0][0]}, which has no folder of its own"
+    elif confidence < threshold:
+        label, reason = MISC, f"{best} at {confidence:.2f} is below the threshold {threshold:.2f}"
+    else:
+        label, reason = best, f"{best} at {confidence:.2f}"
+    return Verdict(
+        label=label,
+        folded=best,
+        fine=ranked[0][0],
+        confidence=confidence,
+        probabilities=folded,
+        top=tuple(ranked[:top_k]),
+        reason=reason,
+    )

@@ -1,0 +1,1 @@
+"""The way out: placement that cannot lose or overwrite, and the manifests."""

@@ -1,0 +1,1 @@
+"""The commands: the only printer, and the only place with exit codes."""

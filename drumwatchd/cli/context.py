@@ -1,0 +1,29 @@
+"""What every command shares: which configuration was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from drumwatchd.config import Config
+
+
+@dataclass
+class Context:
+    """The ``--config`` option, and the configuration once a command asks for it."""
+
+    config_path: str | None = None
+    _config: Config | None = field(default=None, repr=False)
+
+    def load(self) -> Config:
+        """Find, read and check the configuration.
+
+        Raises:
+            ConfigError: none was found, or it has faults.
+        """
+        from drumwatchd.config import find_config, load_config
+
+        if self._config is None:
+            self._config = load_config(find_config(self.config_path))
+        return self._config

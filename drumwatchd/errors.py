@@ -1,0 +1,105 @@
+"""Every error that drumwatchd raises on purpose.
+
+    DrumwatchdError
+    ├── UsageError              a wrong argument on the command line
+    ├── ConfigError             the configuration file, with all its faults at once
+    ├── ModelError              a model folder is missing, damaged or of another format
+    ├── IndexStoreError         the SQLite index can't be opened or used
+    │   └── AlreadyRunningError another daemon holds the index
+    ├── QueryError              a query term that `ls` can't read
+    ├── InboxError              an inbox can't be read
+    ├── ArchiveError            the archive can't take the sample (full, read-only, unmounted)
+    ├── SourceChangedError      the file changed or vanished between two steps
+    └── AnalysisError           this one sample can't be judged
+        ├── DecodeError         not audio, damaged, empty
+        ├── AnalysisTimeoutError
+        └── AnalysisCrashError  the worker died (signal, memory limit)
+
+`retryable` says whether trying again later, with nothing changed by a person, can help.
+"""
+
+from __future__ import annotations
+
+
+class DrumwatchdError(Exception):
+    """Base of the tree: what was attempted, on which path, and what the operator can do."""
+
+    retryable = False
+
+    def __init__(self, message: str, *, path: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = self.message if self.path is None else f"{self.message}: {self.path}"
+        return text if self.hint is None else f"{text} ({self.hint})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with keywords, so that errors cross from a worker to the daemon whole."""
+        return _rebuild, (type(self), self.message, self.path, self.hint)
+
+
+def _rebuild(
+    kind: type[DrumwatchdError], message: str, path: str | None, hint: str | None
+) -> DrumwatchdError:
+    return kind(message, path=path, hint=hint)
+
+
+class UsageError(DrumwatchdError):
+    """A wrong argument on the command line."""
+
+
+class ConfigError(DrumwatchdError):
+    """The configuration can't be used; the message lists every fault with its line."""
+
+
+class ModelError(DrumwatchdError):
+    """A model folder is missing, damaged, or of a format this version doesn't read."""
+
+
+class IndexStoreError(DrumwatchdError):
+    """The SQLite index can't be opened or used."""
+
+
+class AlreadyRunningError(IndexStoreError):
+    """Another daemon works on this index."""
+
+
+class QueryError(DrumwatchdError):
+    """A query term that can't be read."""
+
+
+class InboxError(DrumwatchdError):
+    """An inbox can't be read."""
+
+    retryable = True
+
+
+class ArchiveError(DrumwatchdError):
+    """The archive can't take the sample now: full, read-only, unmounted."""
+
+    retryable = True
+
+
+class SourceChangedError(DrumwatchdError):
+    """The file changed or vanished between two steps; it is settled anew."""
+
+    retryable = True
+
+
+class AnalysisError(DrumwatchdError):
+    """This one sample can't be judged; it goes to quarantine."""
+
+
+class DecodeError(AnalysisError):
+    """Not audio, damaged, or empty."""
+
+
+class AnalysisTimeoutError(AnalysisError):
+    """The worker took longer than allowed and was killed."""
+
+
+class AnalysisCrashError(AnalysisError):
+    """The worker died: a crash in a decoder, or the memory limit."""

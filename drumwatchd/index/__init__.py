@@ -1,0 +1,1 @@
+"""The memory: one SQLite file, one writer, many readers."""

@@ -1,0 +1,111 @@
+"""The index's tables, as migrations numbered by ``PRAGMA user_version``.
+
+A shipped migration never changes; a new one is appended. Each runs in one transaction with its
+version number, so a crash leaves the old schema or the new one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from drumwatchd.errors import IndexStoreError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (
+        key   TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    -- One row per distinct content. Paths are TEXT where they are UTF-8, else BLOB.
+    CREATE TABLE samples (
+        id          INTEGER PRIMARY KEY,
+        digest      TEXT NOT NULL UNIQUE,
+        state       TEXT NOT NULL CHECK (state IN ('claimed', 'placing', 'filed', 'quarantined')),
+        label       TEXT,                -- a target label or misc; NULL until judged
+        fine        TEXT,
+        confidence  REAL,                -- of the folded label, 0 to 1
+        path        TEXT UNIQUE,         -- below the archive root; NULL in mode "none"
+        source      TEXT NOT NULL,       -- absolute path in the inbox
+        inbox       TEXT NOT NULL,
+        pack        TEXT NOT NULL,       -- folders below the inbox, '' at its top
+        name        TEXT NOT NULL,       -- file name as it is filed (or stands in the inbox)
+        size        INTEGER NOT NULL,    -- bytes
+        mtime_ns    INTEGER NOT NULL,
+        device      INTEGER NOT NULL,    -- identity of the source file, to finish its removal
+        inode       INTEGER NOT NULL,
+        mode        TEXT,                -- move, copy, hardlink, symlink, none
+        reason      TEXT,                -- why this label, or why quarantined
+        model       TEXT,
+        duration    REAL,                -- seconds
+        retained    INTEGER NOT NULL DEFAULT 0,  -- 1: the source could not be removed
+        added       REAL NOT NULL        -- Unix time of the claim, then of the filing
+    );
+    CREATE INDEX samples_by_label ON samples (state, label, fine);
+    CREATE INDEX samples_by_added ON samples (added);
+    CREATE INDEX samples_by_confidence ON samples (confidence);
+
+    -- Wide columns stand apart, so that a scan over a million samples stays narrow.
+    CREATE TABLE analyses (
+        sample_id     INTEGER PRIMARY KEY REFERENCES samples (id) ON DELETE CASCADE,
+        top           TEXT NOT NULL,     -- JSON [[fine label, probability], ...], best first
+        probabilities TEXT NOT NULL,     -- JSON {target label or misc: probability}
+        embedding     BLOB               -- float16, little-endian
+    );
+
+    -- Inbox files that stay where they are: not looked at again until size or mtime changes.
+    CREATE TABLE remembered (
+        path      TEXT PRIMARY KEY,
+        inbox     TEXT NOT NULL,
+        size      INTEGER NOT NULL,
+        mtime_ns  INTEGER NOT NULL,
+        outcome   TEXT NOT NULL CHECK (outcome IN ('filed', 'duplicate', 'failed')),
+        digest    TEXT,
+        reason    TEXT,
+        at        REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX remembered_by_outcome ON remembered (outcome);
+    CREATE INDEX remembered_by_inbox ON remembered (inbox);
+
+    -- What happened, in order; `show` tells it.
+    CREATE TABLE history (
+        id      INTEGER PRIMARY KEY,
+        digest  TEXT,
+        at      REAL NOT NULL,
+        event   TEXT NOT NULL,           -- filed, duplicate, quarantined, failed, retried, recovered, …
+        path    TEXT,
+        detail  TEXT                     -- JSON
+    );
+    CREATE INDEX history_by_digest ON history (digest);
+    CREATE INDEX history_by_event ON history (event);
+
+    -- How far each manifest on disk follows the index.
+    CREATE TABLE manifests (
+        label    TEXT PRIMARY KEY,
+        last_id  INTEGER NOT NULL,       -- history id of the last row written
+        size     INTEGER NOT NULL        -- bytes of the file at that moment
+    ) WITHOUT ROWID;
+    """,
+)
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the index to `SCHEMA_VERSION`.
+
+    Raises:
+        IndexStoreError: the index was made by a newer drumwatchd.
+    """
+    version = schema_version(connection)
+    if version > SCHEMA_VERSION:
+        raise IndexStoreError(
+            f"the index has schema {version}, this drumwatchd reads up to {SCHEMA_VERSION}",
+            hint="upgrade drumwatchd, or point index.path at another file",
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Number of the last migration that was applied; 0 for a new file."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

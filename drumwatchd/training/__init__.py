@@ -1,0 +1,1 @@
+"""The companion: corpus, augmentation, networks, training, evaluation, export."""
