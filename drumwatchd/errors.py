@@ -20,6 +20,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 class DrumwatchdError(Exception):
     """Base of the tree: what was attempted, on which path, and what the operator can do."""
@@ -51,8 +53,57 @@ class UsageError(DrumwatchdError):
     """A wrong argument on the command line."""
 
 
+class Fault(NamedTuple):
+    """One thing that is wrong with a configuration.
+
+    Attributes:
+        key: dotted, as ``inbox[0].settle_seconds``; list elements count from 0.
+        line: in the file, counted from 1; None if the key isn't there.
+        problem: what is wrong.
+        fix: what to write or do instead.
+        variable: the environment variable that the value came from, if one did.
+    """
+
+    key: str
+    line: int | None
+    problem: str
+    fix: str
+    variable: str | None = None
+
+    def describe(self, file: str) -> str:
+        """One line: the place, the key, the problem and the fix."""
+        place = f"${self.variable}" if self.variable else file
+        place = f"{place}:{self.line}" if self.line else place
+        return ": ".join(filter(None, (place, self.key, f"{self.problem}; {self.fix}")))
+
+
 class ConfigError(DrumwatchdError):
     """The configuration can't be used; the message lists every fault with its line."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        hint: str | None = None,
+        faults: tuple[Fault, ...] = (),
+    ) -> None:
+        super().__init__(message, path=path, hint=hint)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        file = self.path or "configuration"
+        return "\n".join([super().__str__(), *(f"  {f.describe(file)}" for f in self.faults)])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle with the faults."""
+        return _rebuild_config_error, (self.message, self.path, self.hint, self.faults)
+
+
+def _rebuild_config_error(
+    message: str, path: str | None, hint: str | None, faults: tuple[Fault, ...]
+) -> ConfigError:
+    return ConfigError(message, path=path, hint=hint, faults=faults)
 
 
 class ModelError(DrumwatchdError):

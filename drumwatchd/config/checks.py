@@ -1,0 +1,100 @@
+"""What one key's type can't say: folders that lie in each other, labels, the name template."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Sequence
+from pathlib import Path
+
+from drumwatchd.analysis.labels import FINE_LABELS, MISC
+from drumwatchd.config.faults import Faults, listed, nearest
+from drumwatchd.config.model import PLACEHOLDERS, ArchiveConfig, InboxConfig, IndexConfig
+
+
+def check_places(
+    inboxes: Sequence[tuple[int, InboxConfig]],
+    archive: ArchiveConfig | None,
+    index: IndexConfig | None,
+    faults: Faults,
+) -> None:
+    """No folder that is watched may hold what the daemon itself writes, nor the reverse."""
+    if archive and os.path.exists(archive.root) and not os.path.isdir(archive.root):
+        faults.add(("archive", "root"), "is not a folder", "name a folder")
+    if index and os.path.isdir(index.path):
+        fix = f'write path = "{index.path / "index.sqlite3"}"'
+        faults.add(("index", "path"), "is a folder; the index is a file", fix)
+    for position, (number, inbox) in enumerate(inboxes):
+        key = ("inbox", number, "path")
+        for other_number, other in inboxes[:position]:
+            if relation := _relation(inbox.path, other.path):
+                problem = f"{relation} inbox[{other_number}]: {other.path}"
+                faults.add(key, problem, "keep one; an inbox is watched with all its folders")
+        if archive and (relation := _relation(inbox.path, archive.root)):
+            problem = f"{relation} the archive: {archive.root}"
+            faults.add(key, problem, "keep them apart, or filed samples would be filed again")
+        if index and _relation(index.path, inbox.path) == "lies inside":
+            problem = f"lies inside inbox[{number}]: {inbox.path}"
+            faults.add(("index", "path"), problem, "keep the index outside every inbox")
+
+
+def check_target_labels(target_labels: Sequence[str], faults: Faults) -> None:
+    """Each must be one of the fine labels, once."""
+    for number, label in enumerate(target_labels):
+        key = ("classify", "target_labels", number)
+        if label == MISC:
+            faults.add(key, f'"{MISC}" is always there', "remove it")
+        elif label not in FINE_LABELS:
+            close = nearest(label, FINE_LABELS)
+            fix = f'write "{close}"' if close else f"choose of {listed(FINE_LABELS, 'and')}"
+            faults.add(key, f'"{label}" is no label', fix)
+        elif label in target_labels[:number]:
+            faults.add(key, f'"{label}" stands twice', "remove one")
+
+
+def check_name_template(template: str, faults: Faults) -> None:
+    """It must give a relative path below the label's own folder."""
+    key = ("archive", "name_template")
+    try:
+        fields = list(string.Formatter().parse(template))
+    except ValueError as error:
+        faults.add(key, f"has a brace without its partner ({error})", "write {{ for a plain brace")
+        return
+    for _, name, specification, conversion in fields:
+        if name is None:
+            continue
+        if specification or conversion:
+            faults.add(key, f"{{{name}}} takes no format of its own", f"write {{{name}}}")
+        if name not in PLACEHOLDERS:
+            known = listed((f"{{{placeholder}}}" for placeholder in PLACEHOLDERS), "and")
+            close = nearest(name, PLACEHOLDERS)
+            fix = f"write {{{close}}}" if close else f"there are {known}"
+            faults.add(key, f"{{{name}}} is no placeholder", fix)
+    _check_template_parts(template, faults)
+
+
+def _check_template_parts(template: str, faults: Faults) -> None:
+    key = ("archive", "name_template")
+    first, _, rest = template.partition("/")
+    if first != "{label}":
+        fix = f'write name_template = "{{label}}/{template.lstrip("/")}"'
+        faults.add(key, 'must begin with "{label}/"', fix)
+    elif not rest:
+        faults.add(key, "names no file", 'write name_template = "{label}/{stem}{suffix}"')
+    elif any(part in ("", ".", "..") for part in rest.split("/")):
+        problem = 'must not have an empty part, "." or ".." between its slashes'
+        faults.add(key, problem, "remove it")
+
+
+def _relation(path: Path, other: Path) -> str | None:
+    """How `path` stands to `other`, symbolic links followed, or None if they are apart."""
+    here, there = os.path.realpath(path), os.path.realpath(other)
+    if here == there:
+        return "is the same folder as"
+    if _is_below(here, there):
+        return "lies inside"
+    return "holds" if _is_below(there, here) else None
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip("/") + "/")

@@ -1,0 +1,187 @@
+"""Find the configuration file, read it, and either trust all of it or say all that is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import tomli
+
+from drumwatchd.config import checks
+from drumwatchd.config.convert import absolute_path, convert_table
+from drumwatchd.config.environment import apply_overrides, check_variables
+from drumwatchd.config.faults import Faults, listed, nearest
+from drumwatchd.config.lines import find_lines
+from drumwatchd.config.model import (
+    TABLES,
+    ArchiveConfig,
+    ClassifyConfig,
+    Config,
+    InboxConfig,
+    IndexConfig,
+    LogConfig,
+)
+from drumwatchd.errors import ConfigError
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+SYSTEM_PATH = Path("/etc/drumwatchd/config.toml")
+
+
+def user_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where a user's own configuration stands."""
+    home = Path(environ.get("HOME") or os.path.expanduser("~"))
+    folder = Path(environ.get("XDG_CONFIG_HOME") or ".")
+    # The XDG specification has relative values ignored.
+    return (folder if folder.is_absolute() else home / ".config") / "drumwatchd" / "config.toml"
+
+
+def find_config(explicit: str | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The file to read: `explicit`, ``$DRUMWATCHD_CONFIG``, the user's, the system's.
+
+    The first two are taken at their word: a file that was asked for is not silently replaced.
+
+    Raises:
+        ConfigError: none was asked for, and none is there.
+    """
+    asked = explicit or environ.get("DRUMWATCHD_CONFIG")
+    if asked:
+        return absolute_path(asked, Path.cwd(), environ)
+    places = (user_path(environ), SYSTEM_PATH)
+    for place in places:
+        if place.is_file():
+            return place
+    raise ConfigError(
+        f"no configuration found: neither {places[0]} nor {places[1]} is there",
+        hint="make one with `drumwatchd init`, or name one with --config or $DRUMWATCHD_CONFIG",
+    )
+
+
+def load_config(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) -> Config:
+    """Read and check the configuration, ``DRUMWATCHD_…`` variables applied.
+
+    Raises:
+        ConfigError: the file can't be read, or has faults; its `faults` are all there are.
+    """
+    file = Path(os.path.abspath(path))
+    text = _read(file)
+    document = _parse(text, file)
+    variables = apply_overrides(document, environ)
+    faults = Faults(find_lines(text), variables)
+    check_variables(document, environ, faults)
+    config = _convert(document, file, environ, faults)
+    if faults.found or config is None:
+        raise faults.error(file)
+    return config
+
+
+def _read(file: Path) -> str:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"the configuration can't be read ({error.strerror})",
+            path=str(file),
+            hint="make one with `drumwatchd init`, or name another with --config",
+        ) from error
+    try:
+        # Some editors put a byte order mark in front, which TOML doesn't know.
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        faults = Faults({("",): content.count(b"\n", 0, error.start) + 1})
+        faults.add(("",), "is not UTF-8 text", "save the file as UTF-8")
+        raise faults.error(file) from error
+
+
+def _parse(text: str, file: Path) -> dict[str, Any]:
+    try:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        problem = re.sub(r" \(at .*\)$", "", str(error))
+        place = re.search(r"\(at line (\d+)", str(error))
+        line = int(place[1]) if place else text.count("\n") + 1
+        faults = Faults({("",): line})
+        faults.add(("",), f"is not TOML: {problem}", _syntax_fix(text, line))
+        raise faults.error(file) from error
+
+
+def _syntax_fix(text: str, line: int) -> str:
+    """Guess the commonest slip, a text without quotes, from the line itself."""
+    lines = text.splitlines()
+    pair = re.match(r"\s*([\w.-]+)\s*=\s*([^\s\"'\[{#][^#]*)", lines[line - 1] if lines else "")
+    if pair and not re.fullmatch(r"[\d.]+|true|false", pair[2].strip()):
+        return f'text stands in quotes: {pair[1]} = "{pair[2].strip()}"'
+    return "look at this line and the one above it for a quote, bracket or = that is missing"
+
+
+def _convert(
+    document: dict[str, Any], file: Path, environ: Mapping[str, str], faults: Faults
+) -> Config | None:
+    def table(kind: type[S], name: str) -> S | None:
+        return convert_table(kind, document.get(name, {}), (name,), file.parent, environ, faults)
+
+    _report_unknown_tables(document, faults)
+    inboxes = _convert_inboxes(document, file, environ, faults)
+    archive, index = table(ArchiveConfig, "archive"), table(IndexConfig, "index")
+    classify, log = table(ClassifyConfig, "classify"), table(LogConfig, "log")
+    checks.check_places(inboxes, archive, index, faults)
+    if archive:
+        checks.check_name_template(archive.name_template, faults)
+    if classify:
+        checks.check_target_labels(classify.target_labels, faults)
+    if not (inboxes and archive and index and classify and log):
+        return None
+    return Config(
+        path=file,
+        inboxes=tuple(inbox for _, inbox in inboxes),
+        archive=archive,
+        index=index,
+        classify=_with_model_path(classify, file.parent, environ),
+        log=log,
+    )
+
+
+def _report_unknown_tables(document: Mapping[str, Any], faults: Faults) -> None:
+    for name in document:
+        if name not in TABLES:
+            close = nearest(name, TABLES)
+            fix = f"write {_header(close)}" if close else f"there are {_headers()}"
+            faults.add((name,), "is not a known table", fix)
+
+
+def _header(table: str) -> str:
+    return f"[[{table}]]" if table == "inbox" else f"[{table}]"
+
+
+def _headers() -> str:
+    return listed(map(_header, TABLES), "and")
+
+
+def _convert_inboxes(
+    document: Mapping[str, Any], file: Path, environ: Mapping[str, str], faults: Faults
+) -> list[tuple[int, InboxConfig]]:
+    tables = document.get("inbox", [])
+    if isinstance(tables, dict):
+        faults.add(("inbox",), "there may be many inboxes", "write [[inbox]] with two brackets")
+        tables = []
+    elif not isinstance(tables, list) or not tables:
+        faults.add(("inbox",), "no inbox is named", 'write [[inbox]], and below it path = "inbox"')
+        tables = []
+    converted = (
+        (n, convert_table(InboxConfig, table, ("inbox", n), file.parent, environ, faults))
+        for n, table in enumerate(tables)
+    )
+    return [(n, inbox) for n, inbox in converted if inbox]
+
+
+def _with_model_path(
+    classify: ClassifyConfig, base: Path, environ: Mapping[str, str]
+) -> ClassifyConfig:
+    if not classify.model:
+        return classify
+    model = str(absolute_path(classify.model, base, environ))
+    return msgspec.structs.replace(classify, model=model)
