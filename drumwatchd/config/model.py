@@ -20,8 +20,8 @@ DEFAULT_IGNORE = (
 
 PLACEHOLDERS = ("label", "fine", "confidence", "stem", "suffix", "pack", "digest8")
 
-# The system takes no NUL in a path.
-Text = Annotated[str, Meta(min_length=1, pattern=r"^[^\0]*$")]
+NO_NUL = r"^[^\0]*$"  # the system takes none in a path
+Text = Annotated[str, Meta(min_length=1, pattern=NO_NUL)]
 UpToAnHour = Annotated[float, Meta(ge=0.1, le=3_600)]
 UpToADay = Annotated[float, Meta(ge=0, le=86_400)]
 
@@ -63,7 +63,7 @@ class ClassifyConfig(Struct, frozen=True, kw_only=True):
     confidence_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
     top_k: Annotated[int, Meta(ge=1, le=34)] = 3
     target_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = CANONICAL_LABELS
-    model: str = ""
+    model: Annotated[str, Meta(pattern=NO_NUL)] = ""
     worker_count: Annotated[int, Meta(ge=0, le=256)] = 0
     worker_idle_seconds: UpToADay = 60.0
     worker_timeout_seconds: UpToAnHour = 30.0
