@@ -20,6 +20,11 @@ SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for candidate in $(CANDIDATES); do \
 	"$$candidate" -c '$(SUITABLE)' >/dev/null 2>&1 && { echo "$$candidate"; exit; }; done; true)
 
+SHOW_PLACES := import sys; from drumwatchd.config import load_config; \
+	config = load_config(sys.argv[1]); \
+	print(*(f"Drop samples into   {inbox.path}" for inbox in config.inboxes), \
+	f"and find them in    {config.archive.root}", sep="\n")
+
 .PHONY: help run test lint format torture bench clean
 
 help: ## list the targets
@@ -27,9 +32,8 @@ help: ## list the targets
 
 run: $(VENV)/.ready-run $(CONFIG) ## start the daemon on ./inbox, filing into ./archive
 	@$(BIN)/python -m drumwatchd --config $(CONFIG) check-config >/dev/null
-	@echo "Drop samples into  $(CURDIR)/inbox"
-	@echo "and find them in   $(CURDIR)/archive   (stop with Ctrl-C)"
-	@echo "From another shell: $(BIN)/drumwatchd --config $(CONFIG) status"
+	@$(BIN)/python -c '$(SHOW_PLACES)' $(CONFIG)
+	@echo "From another shell: $(BIN)/drumwatchd --config $(CONFIG) status     (Ctrl-C stops)"
 	@exec $(BIN)/drumwatchd --config $(CONFIG) run
 
 test: lint ## format check, lint, types, import walls, then every test
