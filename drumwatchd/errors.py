@@ -8,6 +8,7 @@
     │   └── AlreadyRunningError another daemon holds the index
     ├── QueryError              a query term that `ls` can't read
     ├── InboxError              an inbox can't be read
+    ├── WorkersStoppedError     the daemon stops; the file is taken again at the next start
     ├── ArchiveError            the archive can't take the sample (full, read-only, unmounted)
     ├── SourceChangedError      the file changed or vanished between two steps
     └── AnalysisError           this one sample can't be judged
@@ -124,6 +125,12 @@ class QueryError(DrumwatchdError):
 
 class InboxError(DrumwatchdError):
     """An inbox can't be read."""
+
+    retryable = True
+
+
+class WorkersStoppedError(DrumwatchdError):
+    """The workers were ended while they had this file; it is taken again at the next start."""
 
     retryable = True
 

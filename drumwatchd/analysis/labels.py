@@ -17,7 +17,7 @@ FINE_LABELS = tuple(
 CANONICAL_LABELS = ("Crash", "Hihat", "Kick", "Ride", "Snare", "Tom")
 MISC = "misc"
 
-CANONICAL_OF = {label: MISC for label in FINE_LABELS} | {
+CANONICAL_OF = dict.fromkeys(FINE_LABELS, MISC) | {
     "China": "Crash", "Splash": "Crash", "Cymbal": "Crash", "Sizzle": "Crash",
     "Rim": "Snare", "Timbale": "Tom", "Timpani": "Tom",
 } | {label: label for label in CANONICAL_LABELS}  # fmt: skip

@@ -1,1 +1,104 @@
-"""The commands: the only printer, and the only place with exit codes."""
+"""The commands: the only printer, and the only place with exit codes.
+
+Exit codes: 0 done · 1 something found · 2 usage or configuration · 3 partly done ·
+4 already running · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from drumwatchd import __version__
+from drumwatchd.cli.context import Context
+from drumwatchd.errors import AlreadyRunningError, DrumwatchdError
+
+EXIT_FOUND, EXIT_USAGE, EXIT_PARTLY, EXIT_RUNNING, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+
+# In the order that `--help` lists them; a module is imported when its command is used.
+COMMANDS = {
+    "init": ("setup", "Write a commented configuration and make its folders."),
+    "check-config": ("setup", "Check the configuration and say what is in force."),
+    "run": ("run", "Watch the inboxes and file what arrives (the daemon)."),
+    "scan": ("run", "File what is in the inboxes now, then exit."),
+    "classify": ("classify", "Say what files sound like; file nothing."),
+    "status": ("queries", "Show what is filed, waiting, and wrong."),
+    "ls": ("queries", "List filed samples that match a query."),
+    "show": ("queries", "Show why a sample stands where it does."),
+    "retry": ("retry", "Take quarantined and failed files again."),
+    "completion": ("setup", "Print shell completion."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in reading order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"drumwatchd.cli.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Configuration; else $DRUMWATCHD_CONFIG, ~/.config/drumwatchd/config.toml, "
+    "/etc/drumwatchd/config.toml.",
+)
+@click.version_option(__version__, prog_name="drumwatchd")
+@click.pass_context
+def cli(ctx: click.Context, config_path: str | None) -> None:
+    """Drop drum samples in a folder; find them filed by what they sound like."""
+    ctx.obj = Context(config_path)
+
+
+def main() -> None:
+    """Run a command; turn errors into one message and an exit code."""
+    try:
+        code = cli(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.Abort:
+        code = EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader has enough (`ls | head`); keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except DrumwatchdError as error:
+        click.echo(f"drumwatchd: {printable(str(error))}", err=True)
+        code = exit_code(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def exit_code(error: DrumwatchdError) -> int:
+    """The exit code that an error ends the program with."""
+    return EXIT_RUNNING if isinstance(error, AlreadyRunningError) else EXIT_USAGE
+
+
+def printable(text: str) -> str:
+    """Text with bytes that aren't UTF-8 made visible, for messages."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -82,8 +82,8 @@ MIGRATIONS = (
     -- How far each manifest on disk follows the index.
     CREATE TABLE manifests (
         label    TEXT PRIMARY KEY,
-        last_id  INTEGER NOT NULL,       -- history id of the last row written
-        size     INTEGER NOT NULL        -- bytes of the file at that moment
+        rows     INTEGER NOT NULL,
+        size     INTEGER NOT NULL        -- bytes of the file with these rows
     ) WITHOUT ROWID;
     """,
 )

@@ -1,0 +1,212 @@
+"""Worker processes that analyse, so that a decoder's crash, hang or hunger costs one file its turn.
+
+The daemon's own process imports this module, never what the workers import.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import sys
+import threading
+import time
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from drumwatchd.analysis.result import Analysis
+from drumwatchd.analysis.settings import AnalysisSettings
+from drumwatchd.errors import (
+    AnalysisCrashError,
+    AnalysisError,
+    AnalysisTimeoutError,
+    DrumwatchdError,
+    WorkersStoppedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A second thread inside a worker makes one MFCC three times slower and doubles the memory.
+SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+TASKS_PER_WORKER = 5_000  # then a fresh process: decoders leak
+
+
+class Workers:
+    """A pool that starts on demand and goes away when idle.
+
+    Safe to use from several threads; each call blocks its thread until its file is judged.
+    """
+
+    def __init__(
+        self,
+        settings: AnalysisSettings,
+        *,
+        count: int,
+        timeout_seconds: float,
+        memory_mb: int,
+        idle_seconds: float,
+    ) -> None:
+        self.count = count
+        self._settings = settings
+        self._timeout_seconds = timeout_seconds
+        self._memory_mb = memory_mb
+        self._idle_seconds = idle_seconds
+        self._lock = threading.Lock()
+        self._pool: ProcessPool | None = None
+        self._closed = False
+        self._busy = 0
+        self._idle_since = time.monotonic()
+
+    def analyse(self, path: str) -> Analysis:
+        """Judge one file in a worker.
+
+        Raises:
+            AnalysisError: this file can't be judged.
+            ModelError: the model can't be used; no file can be judged.
+        """
+        analysis: Analysis = self._call(_analyse, path)
+        return analysis
+
+    def close_if_idle(self, now: float) -> float | None:
+        """End the workers when they had nothing to do for `idle_seconds`.
+
+        Returns:
+            When to ask again (monotonic), None while there is nothing to end.
+        """
+        with self._lock:
+            if self._pool is None:
+                return None
+            due = self._idle_since + self._idle_seconds
+            if self._busy or now < due:
+                return max(due, now + 1.0)
+            pool, self._pool = self._pool, None
+        _end(pool, gently=True)
+        return None
+
+    @property
+    def alive(self) -> int:
+        """How many workers there are now."""
+        return 0 if self._pool is None else self.count
+
+    def close(self) -> None:
+        """End the workers at once; what they were at is forgotten."""
+        with self._lock:
+            pool, self._pool, self._closed = self._pool, None, True
+        if pool is not None:
+            _end(pool, gently=False)
+
+    def _call(self, function: Callable[..., Any], path: str) -> Any:
+        for attempt in (1, 2):
+            pool = self._checked_out()
+            try:
+                return pool.schedule(
+                    function, args=(path, self._settings), timeout=self._timeout_seconds
+                ).result()
+            except FutureTimeoutError as error:
+                raise AnalysisTimeoutError(
+                    f"the analysis took longer than {self._timeout_seconds:g} s", path=path
+                ) from error
+            except ProcessExpired as error:
+                raise AnalysisCrashError(
+                    f"the worker died ({_exit_text(error.exitcode)})", path=path
+                ) from error
+            except CancelledError as error:
+                raise WorkersStoppedError("the workers were stopped", path=path) from error
+            except (BrokenProcessPool, RuntimeError) as error:
+                # A worker died between two files and took the pool along; the file is innocent.
+                self._discard(pool)
+                if attempt == 2:
+                    raise AnalysisCrashError("the workers can't be started", path=path) from error
+            finally:
+                self._check_in()
+        raise AssertionError("unreachable")
+
+    def _checked_out(self) -> ProcessPool:
+        with self._lock:
+            if self._closed:
+                raise WorkersStoppedError("the workers were stopped")
+            self._busy += 1
+            if self._pool is None:
+                os.environ.update(SINGLE_THREADED)
+                self._pool = ProcessPool(
+                    max_workers=self.count,
+                    max_tasks=TASKS_PER_WORKER,
+                    initializer=_start_worker,
+                    initargs=(self._memory_mb,),
+                    context=multiprocessing.get_context("spawn"),
+                )
+            return self._pool
+
+    def _check_in(self) -> None:
+        with self._lock:
+            self._busy -= 1
+            self._idle_since = time.monotonic()
+
+    def _discard(self, pool: ProcessPool) -> None:
+        with self._lock:
+            if self._pool is pool:
+                self._pool = None
+        _end(pool, gently=False)
+
+
+def worker_count(wanted: int) -> int:
+    """Resolve a configured worker count: 0 means one per core that we may use, at most four."""
+    if wanted > 0:
+        return wanted
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    return max(1, min(4, cores))
+
+
+def _end(pool: ProcessPool, *, gently: bool) -> None:
+    if gently:
+        pool.close()  # type: ignore[no-untyped-call]
+    else:
+        pool.stop()  # type: ignore[no-untyped-call]
+    pool.join()
+
+
+def _exit_text(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"signal {-code}"
+    return f"exit code {code}"
+
+
+def _start_worker(memory_mb: int) -> None:
+    """Limit a new worker's memory, and tie its life to the daemon's."""
+    if sys.platform == "linux":
+        limit = memory_mb << 20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _analyse(path: str, settings: AnalysisSettings) -> Analysis:
+    """What a worker runs; the heavy imports happen here.
+
+    Only our own errors go back: to unpickle another's would import its library into the daemon.
+    """
+    from drumwatchd.analysis.analyse import analyse
+
+    try:
+        return analyse(path, settings)
+    except DrumwatchdError:
+        raise
+    except MemoryError:
+        raise AnalysisCrashError(
+            "the analysis needs more memory than it may have", path=path
+        ) from None
+    except Exception as error:
+        raise AnalysisError(f"unexpected {type(error).__name__}: {error}", path=path) from None

@@ -1,0 +1,187 @@
+"""The archive as the pipeline sees it: reserve a place, put the file there, write it down."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from drumwatchd.analysis.result import Analysis
+from drumwatchd.archive.manifest import Manifests
+from drumwatchd.archive.marker import QUARANTINE_FOLDER, check_marker
+from drumwatchd.archive.naming import alternatives, fields_of, render
+from drumwatchd.archive.placement import Mode, archive_error, holds, place, temporary_path
+from drumwatchd.errors import ArchiveError
+from drumwatchd.files import Source
+from drumwatchd.index.store import Index, Row
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSettings:
+    """Where and how samples are filed.
+
+    Attributes:
+        root: the archive folder.
+        mode: move, copy, hardlink, symlink or none.
+        name_template: path below `root`, beginning with ``{label}/``.
+        algorithm: name of the digest.
+        archive_id: what the marker file must say.
+    """
+
+    root: str
+    mode: Mode
+    name_template: str
+    algorithm: str
+    archive_id: str
+
+
+class Archive:
+    """Files samples; several threads may place, one at a time records."""
+
+    def __init__(self, settings: ArchiveSettings, index: Index, manifests: Manifests) -> None:
+        self.settings = settings
+        self._index = index
+        self._manifests = manifests
+        self._record_lock = threading.Lock()
+
+    def check(self) -> None:
+        """Make sure that the archive is mounted and ours.
+
+        Raises:
+            ArchiveError: it isn't.
+        """
+        check_marker(self.settings.root, self.settings.archive_id)
+
+    def full_path(self, row: Row) -> str:
+        """Where the content of a row stands: in the archive, or still in the inbox."""
+        if row.path is None:
+            return row.source.path
+        return os.path.join(self.settings.root, row.path)
+
+    def has(self, row: Row) -> bool:
+        """Whether the content of a row really stands where the index says, byte for byte."""
+        return holds(self.full_path(row), row.digest, self.settings.algorithm)
+
+    def is_present(self, row: Row) -> bool:
+        """Whether something stands where the index says; cheap."""
+        return os.path.exists(self.full_path(row))
+
+    def file(self, row: Row, source: Source, analysis: Analysis) -> str | None:
+        """Reserve a name, and put the sample there; None in mode "none".
+
+        Raises:
+            SourceChangedError: the source is not the file that was digested.
+            ArchiveError: the archive can't take it now.
+        """
+        mode = self.settings.mode
+        if mode == "none":
+            self._index.plan(row.id, analysis, None, name=source.name, mode=mode)
+            return None
+        wanted = render(
+            self.settings.name_template, fields_of(source, row.digest, analysis.verdict)
+        )
+
+        def reserve(relative: str) -> bool:
+            name = os.path.basename(relative)
+            return self._index.plan(row.id, analysis, relative, name=name, mode=mode)
+
+        return self._place(source, row.digest, wanted, mode, reserve)
+
+    def quarantine(self, row: Row, source: Source, reason: str) -> str:
+        """Put a file that can't be judged (or a duplicate) into quarantine.
+
+        Raises:
+            SourceChangedError, ArchiveError: as in `file`.
+        """
+
+        def reserve(relative: str) -> bool:
+            return self._index.reserve_quarantine(row.id, relative, reason)
+
+        return self._place(source, row.digest, _quarantine_name(source), "move", reserve)
+
+    def quarantine_duplicate(self, source: Source, digest: str) -> str:
+        """Put a duplicate into quarantine; it has no row of its own."""
+        return self._place(source, digest, _quarantine_name(source), "move", lambda relative: True)
+
+    def record_filed(self, row: Row, relative: str | None, label: str, *, remember: bool) -> None:
+        """Commit the row, then its manifest line.
+
+        Raises:
+            IndexStoreError: the row can't be committed.
+            OSError: the row stands, only the manifest is behind; it is mended later.
+        """
+        with self._record_lock:
+            self._index.filed(row, relative, remember=remember)
+            self._manifests.append(label, row.id)
+
+    def clear_leftovers(self, row: Row) -> None:
+        """Remove what an interrupted placement of this row left beside its target."""
+        if row.path is None:
+            return
+        target = self.full_path(row)
+        temporary = temporary_path(target, row.digest)
+        if not os.path.lexists(temporary):
+            return
+        if row.source.size > 0 and os.path.exists(target) and os.path.getsize(target) == 0:
+            os.unlink(target)  # our own reservation, made where there are no hard links
+        os.unlink(temporary)
+
+    def flush(self) -> None:
+        """Make the manifests durable."""
+        with self._record_lock:
+            self._manifests.flush()
+
+    def _place(
+        self,
+        source: Source,
+        digest: str,
+        wanted: str,
+        mode: Mode,
+        reserve: Callable[[str], bool],
+    ) -> str:
+        for relative in self._free_names(wanted):
+            if not reserve(relative):
+                continue
+            target = os.path.join(self.settings.root, relative)
+            try:
+                place(source, target, mode, digest, self.settings.algorithm)
+            except FileExistsError:
+                continue
+            return relative
+        raise AssertionError("unreachable: there is always another name")
+
+    def _free_names(self, wanted: str) -> Iterator[str]:
+        """Names worth trying; a taken one is passed over without touching the index."""
+        for relative in alternatives(wanted):
+            try:
+                os.lstat(os.path.join(self.settings.root, relative))
+            except FileNotFoundError:
+                yield relative
+            except OSError as error:
+                raise archive_error(error, os.path.join(self.settings.root, relative)) from error
+
+
+def check_usable(root: str) -> None:
+    """Make sure that files can be made in the archive.
+
+    Raises:
+        ArchiveError: it is missing, read-only or not ours to write.
+    """
+    if not os.path.isdir(root):
+        raise ArchiveError(
+            "the archive folder is missing", path=root, hint="create it, or mount its disk"
+        )
+    probe = os.path.join(root, f".drumwatchd-probe-{os.getpid()}")
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.unlink(probe)
+    except OSError as error:
+        raise archive_error(error, root) from error
+
+
+def _quarantine_name(source: Source) -> str:
+    return render(
+        "{quarantine}/{pack}/{stem}",
+        {"quarantine": QUARANTINE_FOLDER, "pack": source.pack, "stem": source.name},
+    )

@@ -1,0 +1,59 @@
+"""What a sample is called in the archive. Pure: no file is touched."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+
+from drumwatchd.analysis.result import Verdict
+from drumwatchd.files import Source
+
+NAME_MAX_BYTES = 255
+FIELD = re.compile(r"\{(\w+)\}")
+
+
+def fields_of(source: Source, digest: str, verdict: Verdict) -> dict[str, str]:
+    """The values a name template may use."""
+    stem, suffix = os.path.splitext(source.name)
+    return {
+        "label": verdict.label,
+        "fine": verdict.fine,
+        "confidence": f"{verdict.confidence:.2f}",
+        "stem": stem,
+        "suffix": suffix,
+        "pack": source.pack,
+        "digest8": digest[:8],
+    }
+
+
+def render(template: str, fields: Mapping[str, str]) -> str:
+    """Fill a name template into a path below the archive root.
+
+    Empty components vanish (a sample at the inbox's top has no ``{pack}``), and no component is
+    ``.`` or ``..`` or longer than a file system takes.
+    """
+    text = FIELD.sub(lambda match: fields[match[1]], template)
+    parts = [part for part in text.split("/") if part not in ("", ".", "..")]
+    folders = [_shorten(part, "") for part in parts[:-1]]
+    stem, suffix = os.path.splitext(parts[-1])
+    return "/".join((*folders, _shorten(stem, suffix)))
+
+
+def alternatives(relative: str) -> Iterator[str]:
+    """The name itself, then the same with ``-2``, ``-3``, … before its suffix."""
+    yield relative
+    folder, name = os.path.split(relative)
+    stem, suffix = os.path.splitext(name)
+    number = 2
+    while True:
+        yield os.path.join(folder, _shorten(stem, f"-{number}{suffix}"))
+        number += 1
+
+
+def _shorten(stem: str, ending: str) -> str:
+    """`stem` + `ending`, the stem cut at a character so that a file system takes the name."""
+    room = NAME_MAX_BYTES - len(os.fsencode(ending))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return stem + ending

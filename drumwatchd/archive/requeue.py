@@ -1,0 +1,76 @@
+"""Give files another chance: back from quarantine to the inbox, or looked at again where they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from drumwatchd.archive.placement import place, remove_source
+from drumwatchd.errors import DrumwatchdError
+from drumwatchd.files import look
+from drumwatchd.index.store import Index, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """One file, where it is to be taken from, and what stood in the way."""
+
+    path: str
+    problem: str | None = None
+
+
+class Requeue:
+    """Puts quarantined and failed files back on the way."""
+
+    def __init__(self, index: Index, archive_root: str, algorithm: str) -> None:
+        self._index = index
+        self._root = archive_root
+        self._algorithm = algorithm
+
+    def run(self, wanted: Sequence[str] | None) -> Iterator[Requeued]:
+        """Requeue what `wanted` names (paths or digest prefixes), or everything for None."""
+        unmatched = set(wanted or ())
+        for row in self._index.rows_in("quarantined"):
+            names = {row.source.path, self._place(row)}
+            matched = {w for w in unmatched if w in names or _is_prefix(w, row.digest)}
+            if wanted is None or matched:
+                unmatched -= matched
+                yield self._row(row)
+        for path in self._index.remembered("failed"):
+            if wanted is None or path in unmatched:
+                unmatched.discard(path)
+                self._index.forget(path)
+                yield Requeued(path)
+        for name in sorted(unmatched):
+            yield Requeued(name, "neither quarantined nor failed")
+
+    def _place(self, row: Row) -> str:
+        return row.source.path if row.path is None else os.path.join(self._root, row.path)
+
+    def _row(self, row: Row) -> Requeued:
+        if row.path is not None:
+            problem = self._move_back(row, self._place(row))
+            if problem is not None:
+                return Requeued(self._place(row), problem)
+        self._index.release(row, "retried", "asked for")
+        self._index.forget(row.source.path)
+        return Requeued(row.source.path)
+
+    def _move_back(self, row: Row, place_in_quarantine: str) -> str | None:
+        """Move to where it came from, never over another file; return what stood in the way."""
+        target = row.source.path
+        quarantined = look(place_in_quarantine, os.path.dirname(place_in_quarantine))
+        if quarantined is None:
+            return None  # somebody took it out by hand; only the row is left
+        try:
+            place(quarantined, target, "move", row.digest, self._algorithm)
+        except FileExistsError:
+            return f"another file stands at {target}; move it first"
+        except DrumwatchdError as error:
+            return f"can't be moved back to {target}: {error.message}"
+        return remove_source(quarantined)
+
+
+def _is_prefix(text: str, digest: str) -> bool:
+    return len(text) >= 4 and digest.startswith(text.lower())

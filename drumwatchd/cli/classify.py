@@ -1,0 +1,129 @@
+"""`classify`: what files sound like, on stdout; nothing is filed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drumwatchd.analysis.result import Analysis
+from drumwatchd.cli import EXIT_PARTLY, printable
+from drumwatchd.cli.context import Context
+from drumwatchd.errors import AnalysisError, ConfigError
+
+if TYPE_CHECKING:
+    from drumwatchd.analysis.workers import Workers
+    from drumwatchd.config import ClassifyConfig
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, in input order.")
+@click.pass_obj
+def classify(context: Context, paths: tuple[str, ...], as_json: bool) -> None:
+    """Say what files sound like: label, confidence, and the most probable of the 34.
+
+    Folders are searched for audio files. Nothing is filed. Exit code 3 when a file could not be
+    judged.
+    """
+    settings = _settings(context)
+    failed = False
+    workers = _workers(settings)
+    try:
+        for path, analysis in _analyse_all(list_files(paths), workers):
+            failed = failed or isinstance(analysis, AnalysisError)
+            text = _json_line(path, analysis) if as_json else _text_line(path, analysis)
+            click.echo(text)
+    finally:
+        workers.close()
+    if failed:
+        raise SystemExit(EXIT_PARTLY)
+
+
+def list_files(paths: Iterable[str]) -> Iterator[str]:
+    """The files that arguments name: files as they are, folders searched in name order."""
+    from drumwatchd.config.model import DEFAULT_IGNORE
+    from drumwatchd.inbox.rescan import Tally, ignore_matcher, walk
+
+    ignored = ignore_matcher(DEFAULT_IGNORE)
+    for path in paths:
+        if os.path.isdir(path):
+            tally = Tally()
+            yield from (source.path for source in walk(path, ignored, tally))
+            for folder, reason in tally.unreadable.items():
+                click.echo(printable(f"drumwatchd: {folder}: {reason}"), err=True)
+        else:
+            yield path
+
+
+def _settings(context: Context) -> ClassifyConfig:
+    """The configured settings; the defaults where there is no configuration to be found."""
+    from drumwatchd.config import ClassifyConfig, find_config
+
+    try:
+        find_config(context.config_path)
+    except ConfigError:
+        return ClassifyConfig()
+    return context.load().classify
+
+
+def _workers(classify: ClassifyConfig) -> Workers:
+    from drumwatchd.daemon import analysis_workers, check_model
+
+    return analysis_workers(classify, check_model(classify))
+
+
+def _analyse_all(
+    paths: Iterator[str], workers: Workers
+) -> Iterator[tuple[str, Analysis | AnalysisError]]:
+    """Analyse in parallel, a bounded number ahead; yield in input order."""
+    ahead = 4 * workers.count
+    waiting: deque[tuple[str, Future[Analysis]]] = deque()
+    with ThreadPoolExecutor(2 * workers.count) as executor:
+        for path in paths:
+            waiting.append((path, executor.submit(workers.analyse, path)))
+            if len(waiting) > ahead:
+                yield _outcome(*waiting.popleft())
+        while waiting:
+            yield _outcome(*waiting.popleft())
+
+
+def _outcome(path: str, future: Future[Analysis]) -> tuple[str, Analysis | AnalysisError]:
+    try:
+        return path, future.result()
+    except AnalysisError as error:
+        return path, error
+
+
+def _json_line(path: str, analysis: Analysis | AnalysisError) -> str:
+    if isinstance(analysis, AnalysisError):
+        return json.dumps({"path": path, "error": analysis.message})
+    verdict = analysis.verdict
+    record: dict[str, Any] = {
+        "path": path,
+        "label": verdict.label,
+        "folded": verdict.folded,
+        "fine": verdict.fine,
+        "confidence": round(verdict.confidence, 6),
+        "probabilities": {label: round(p, 6) for label, p in verdict.probabilities.items()},
+        "top": [{"label": label, "probability": round(p, 6)} for label, p in verdict.top],
+        "reason": verdict.reason,
+        "model": analysis.model,
+        "duration": round(analysis.duration_seconds, 6),
+        "sample_rate": analysis.sample_rate_hz,
+        "channels": analysis.channels,
+    }
+    return json.dumps(record)
+
+
+def _text_line(path: str, analysis: Analysis | AnalysisError) -> str:
+    if isinstance(analysis, AnalysisError):
+        return printable(f"{'-':<6} {'-':>4}  {path}: {analysis.message}")
+    verdict = analysis.verdict
+    top = ", ".join(f"{label} {probability:.2f}" for label, probability in verdict.top)
+    return printable(f"{verdict.label:<6} {verdict.confidence:.2f}  {path}  ({top})")

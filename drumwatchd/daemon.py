@@ -1,0 +1,271 @@
+"""Start everything, watch over it, stop everything."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import structlog
+
+from drumwatchd import notify
+from drumwatchd.analysis.model_card import ModelCard, read_card, shipped_model, verify_weights
+from drumwatchd.analysis.settings import AnalysisSettings
+from drumwatchd.analysis.workers import Workers, worker_count
+from drumwatchd.archive.archive import Archive, ArchiveSettings, check_usable
+from drumwatchd.archive.manifest import Manifests
+from drumwatchd.archive.marker import check_marker, create_marker
+from drumwatchd.config import ClassifyConfig, Config
+from drumwatchd.errors import ArchiveError, DrumwatchdError
+from drumwatchd.files import Source, make_folders
+from drumwatchd.inbox.intake import Inbox, InboxSettings, check_readable
+from drumwatchd.index import lock
+from drumwatchd.index.store import Index, open_index
+from drumwatchd.live import LiveFile
+from drumwatchd.pipeline import Pipeline
+from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
+
+STOP_SECONDS = 4.0
+PROGRESS_SECONDS = 0.25
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Signals:
+    """What signal handlers may do: set a flag, and wake the loop."""
+
+    wake: threading.Event = field(default_factory=threading.Event)
+    stop: bool = False
+    reload: bool = False
+
+    def install(self) -> None:
+        """SIGTERM and SIGINT stop, SIGHUP reloads."""
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+
+    def _on_stop(self, number: int, frame: object) -> None:
+        self.stop = True
+        self.wake.set()
+
+    def _on_reload(self, number: int, frame: object) -> None:
+        self.reload = True
+        self.wake.set()
+
+
+def run(config: Config, reload: Callable[[], Config], signals: Signals) -> None:
+    """Work until told to stop; on SIGHUP go on with the configuration as it is then.
+
+    Raises:
+        DrumwatchdError: it can't start: inbox, archive, index or model can't be used.
+    """
+    while not signals.stop:
+        with started(config, signals) as loop:
+            notify.ready("watching")
+            config = _work(config, loop, reload, signals)
+
+
+def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals: Signals) -> Config:
+    """Go round until told to stop or given another sound configuration; return the one to use."""
+    live = LiveFile(config, loop)
+    pulse = notify.watchdog_interval_seconds() or IDLE_SECONDS
+    try:
+        while not signals.stop:
+            due = loop.step(time.monotonic())
+            notify.watchdog()
+            due = min(due, live.update(time.monotonic()))
+            signals.wake.wait(max(0.0, min(due - time.monotonic(), pulse)))
+            signals.wake.clear()
+            if signals.reload:
+                signals.reload = False
+                new = _reloaded(reload)
+                if new is not None:
+                    return new
+    finally:
+        live.write()
+    return config
+
+
+def _reloaded(reload: Callable[[], Config]) -> Config | None:
+    """Read the configuration again; a bad one changes nothing."""
+    notify.reloading("reading the configuration again")
+    try:
+        config = reload()
+        check_start(config)
+    except DrumwatchdError as error:
+        log.error("configuration kept, the new one can't be used", reason=str(error))
+        notify.ready("watching, with the configuration from before")
+        return None
+    log.info("configuration reloaded", path=str(config.path))
+    return config
+
+
+def scan(config: Config, signals: Signals, on_progress: Callable[[WorkLoop], None]) -> WorkLoop:
+    """Do the same work once, until every file in the inboxes is dealt with.
+
+    Raises:
+        DrumwatchdError: it can't start.
+    """
+    with started(config, signals) as loop:
+        while not (signals.stop or loop.is_idle or loop.degraded):
+            on_progress(loop)
+            due = loop.step(time.monotonic())
+            signals.wake.wait(max(0.0, min(due - time.monotonic(), PROGRESS_SECONDS)))
+            signals.wake.clear()
+        if not signals.stop:
+            loop.remove_emptied_folders()
+        on_progress(loop)
+    return loop
+
+
+@contextlib.contextmanager
+def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
+    """Everything that the work needs, recovered and with every inbox walked once.
+
+    Raises:
+        DrumwatchdError: inbox, archive, index or model can't be used.
+    """
+    with contextlib.ExitStack() as stack:
+        make_folders(str(config.index.path.parent))
+        index_path = str(config.index.path)
+        stack.enter_context(lock.hold(index_path))
+        card = check_start(config)
+        index = open_index(index_path, config.index.hash_algorithm)
+        stack.callback(index.close)
+        settings = _archive_settings(config, index)
+        _check_archive(settings, index)
+        manifests = Manifests(settings.root, index)
+        archive = Archive(settings, index, manifests)
+        workers = analysis_workers(config.classify, card)
+        stack.callback(workers.close)
+        policies = {str(inbox.path): inbox.duplicates for inbox in config.inboxes}
+        pipeline = Pipeline(index, archive, workers, policies)
+        notify.starting("recovering")
+        recovered, mended = pipeline.recover(), manifests.recover()
+        log.info(
+            "started", model=card.id, index=index_path, archive=settings.root,
+            mode=settings.mode, recovered=recovered, manifests_mended=mended,
+        )  # fmt: skip
+        loop = _loop(config, card, index, archive, workers, pipeline, signals)
+        stack.callback(lambda: loop.finish(seconds=STOP_SECONDS))
+        for inbox in loop.inboxes.values():
+            stack.callback(inbox.stop)
+            _start_inbox(inbox)
+        yield loop
+        notify.stopping("stopping")
+        log.info("stopping")
+
+
+def check_start(config: Config) -> ModelCard:
+    """Check all that must be there before the first file is touched; return the model's card.
+
+    Raises:
+        DrumwatchdError: what is missing, with its path and the way out.
+    """
+    for inbox in config.inboxes:
+        check_readable(str(inbox.path))
+    return check_model(config.classify)
+
+
+def check_model(classify: ClassifyConfig) -> ModelCard:
+    """Read the card of the configured model, and make sure that the network is the card's.
+
+    Raises:
+        ModelError: it can't be used.
+    """
+    card = read_card(classify.model or shipped_model())
+    verify_weights(card)
+    return card
+
+
+def analysis_workers(classify: ClassifyConfig, card: ModelCard) -> Workers:
+    """The workers that judge as configured; none is started yet."""
+    return Workers(
+        AnalysisSettings(
+            model_dir=str(card.folder),
+            confidence_threshold=classify.confidence_threshold,
+            top_k=classify.top_k,
+            target_labels=classify.target_labels,
+        ),
+        count=worker_count(classify.worker_count),
+        timeout_seconds=classify.worker_timeout_seconds,
+        memory_mb=classify.worker_memory_mb,
+        idle_seconds=classify.worker_idle_seconds,
+    )
+
+
+def _check_archive(settings: ArchiveSettings, index: Index) -> None:
+    """A new archive is marked as ours; an old one must bear the mark."""
+    if not index.count_filed() and not os.path.exists(settings.root):
+        make_folders(settings.root)
+    check_usable(settings.root)
+    try:
+        check_marker(settings.root, settings.archive_id)
+    except ArchiveError:
+        if index.count_filed() or os.path.lexists(os.path.join(settings.root, "_manifests")):
+            raise
+        with contextlib.suppress(FileExistsError):
+            create_marker(settings.root, settings.archive_id)
+        check_marker(settings.root, settings.archive_id)
+
+
+def _archive_settings(config: Config, index: Index) -> ArchiveSettings:
+    return ArchiveSettings(
+        root=str(config.archive.root),
+        mode=config.archive.mode,
+        name_template=config.archive.name_template,
+        algorithm=config.index.hash_algorithm,
+        archive_id=index.meta("archive_id", str(uuid.uuid4())),
+    )
+
+
+def _loop(
+    config: Config,
+    card: ModelCard,
+    index: Index,
+    archive: Archive,
+    workers: Workers,
+    pipeline: Pipeline,
+    signals: Signals,
+) -> WorkLoop:
+    def is_dealt_with(source: Source) -> bool:
+        return loop.is_in_work(source.path) or index.is_remembered(source)
+
+    inboxes = [
+        Inbox(
+            InboxSettings(
+                path=str(inbox.path),
+                watch=inbox.watch,
+                settle_seconds=inbox.settle_seconds,
+                rescan_seconds=inbox.rescan_seconds,
+                poll_seconds=inbox.poll_seconds,
+                ignore=inbox.ignore,
+            ),
+            is_dealt_with=is_dealt_with,
+            wake=signals.wake.set,
+        )
+        for inbox in config.inboxes
+    ]
+    loop = WorkLoop(inboxes, pipeline, archive, workers, signals.wake, model_id=card.id)
+    return loop
+
+
+def _start_inbox(inbox: Inbox) -> None:
+    reason = inbox.start()
+    if reason is not None:
+        log.warning("polling instead of watching", path=inbox.settings.path, reason=reason)
+    notify.starting(f"first scan of {inbox.settings.path}")
+    inbox.rescan(time.monotonic())
+    log.info(
+        "watching",
+        path=inbox.settings.path,
+        mode=inbox.mode,
+        found=len(inbox.settling),
+        left_alone=inbox.tally.other_files,
+    )

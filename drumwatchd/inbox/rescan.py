@@ -1,0 +1,86 @@
+"""The truth about an inbox: walk it and report every file that could be a sample.
+
+Events are hints and get lost; this doesn't. Links are not followed, other file systems below the
+inbox are (a mounted share is somebody's inbox), and only regular files are reported.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from drumwatchd.analysis.formats import is_audio
+from drumwatchd.files import Source, source_from_stat
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one walk passed over.
+
+    Attributes:
+        other_files: files that aren't audio, left alone.
+        unreadable: folders that can't be listed, with the reason.
+    """
+
+    other_files: int = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def ignore_matcher(globs: Sequence[str]) -> Callable[[str], bool]:
+    """Compile ignore globs to one test of a file or folder name."""
+    if not globs:
+        return lambda name: False
+    pattern = re.compile("|".join(fnmatch.translate(glob) for glob in globs), re.DOTALL)
+    return lambda name: pattern.match(name) is not None
+
+
+def walk(
+    top: str, ignored: Callable[[str], bool], tally: Tally, *, inbox: str | None = None
+) -> Iterator[Source]:
+    """Yield every audio file below a folder, depth first, in name order.
+
+    Args:
+        top: the inbox, or a folder in it.
+        ignored: test of a file or folder name.
+        tally: counts what is passed over.
+        inbox: the inbox, where `top` is only a part of it.
+    """
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            tally.unreadable[folder] = error.strerror or str(error)
+            continue
+        subfolders = []
+        for entry in found:
+            if ignored(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                subfolders.append(entry.path)
+            elif entry.is_file(follow_symlinks=False):
+                if is_audio(entry.name):
+                    source = _look(entry, inbox or top)
+                    if source is not None:
+                        yield source
+                else:
+                    tally.other_files += 1
+        folders.extend(reversed(subfolders))
+
+
+def is_candidate(path: str, inbox: str, ignored: Callable[[str], bool]) -> bool:
+    """Whether a hinted path could be a sample, by its name and folders alone."""
+    relative = os.path.relpath(path, inbox)
+    return is_audio(path) and not any(ignored(part) for part in relative.split(os.sep))
+
+
+def _look(entry: os.DirEntry[str], inbox: str) -> Source | None:
+    try:
+        return source_from_stat(entry.path, inbox, entry.stat(follow_symlinks=False))
+    except OSError:
+        return None

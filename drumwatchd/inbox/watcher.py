@@ -1,0 +1,105 @@
+"""Hints that something happened in an inbox. They make it sooner; the rescan makes it certain.
+
+Native events (inotify, FSEvents) come through watchdog. Network and FUSE file systems give none,
+and the kernel's limits may be used up; there the inbox is polled: rescanned every few seconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import Literal
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+WatchMode = Literal["auto", "native", "poll"]
+NATIVE, POLL = "native", "poll"
+# Our own reads open and close files without writing; those events are not asked for.
+EVENTS: list[type[FileSystemEvent]] = [
+    FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent,
+    DirCreatedEvent, DirMovedEvent,
+]  # fmt: skip
+SILENT_FILE_SYSTEMS = frozenset(
+    """9p afs ceph cifs fuse fuseblk glusterfs lustre ncpfs nfs nfs4 prl_fs smb3 smbfs vboxsf
+    virtiofs vmhgfs""".split()
+)
+LIMITS = {
+    errno.ENOSPC: "inotify watches are used up; raise fs.inotify.max_user_watches with sysctl",
+    errno.EMFILE: "inotify instances are used up; raise fs.inotify.max_user_instances with sysctl",
+}
+
+
+class Watcher:
+    """Watches one inbox and hands every path that an event names to `hint`.
+
+    Attributes:
+        mode: ``native`` or ``poll``, the mode in force.
+        reason: why `mode` is ``poll`` where native was asked for or possible, else None.
+    """
+
+    def __init__(self, inbox: str, wanted: WatchMode, hint: Callable[[str], None]) -> None:
+        self._observer = None
+        self.mode, self.reason = POLL, None
+        file_system = file_system_of(inbox)
+        if wanted == "poll":
+            return
+        if wanted == "auto" and is_silent(file_system):
+            self.reason = f"{file_system} gives no events"
+            return
+        observer = Observer()
+        try:
+            observer.schedule(_Hinter(hint), inbox, recursive=True, event_filter=EVENTS)
+            observer.start()
+        except OSError as error:
+            self.reason = LIMITS.get(error.errno or 0, error.strerror or str(error))
+            return
+        self._observer, self.mode = observer, NATIVE
+
+    def stop(self) -> None:
+        """Stop watching."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer.join()
+            self._observer = None
+
+
+class _Hinter(FileSystemEventHandler):
+    def __init__(self, hint: Callable[[str], None]) -> None:
+        self._hint = hint
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        self._hint(os.fsdecode(event.dest_path or event.src_path))
+
+
+def is_silent(file_system: str | None) -> bool:
+    """Whether changes made elsewhere raise no events on this kind of file system."""
+    return file_system is not None and file_system.split(".")[0] in SILENT_FILE_SYSTEMS
+
+
+def file_system_of(path: str) -> str | None:
+    """Name of the file system that `path` is on (Linux), None where it can't be told."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
+            lines = stream.read().splitlines()
+    except OSError:
+        return None
+    best, name = "", None
+    real = os.path.realpath(path)
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        mount = left.split()[4].encode().decode("unicode_escape")
+        inside = real == mount or real.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
+            best, name = mount, right.split()[0]
+    return name

@@ -1,0 +1,391 @@
+"""The one writer of the index.
+
+Every public method is one transaction; the connection is shared by the pipeline's threads behind
+a lock. A sample's row goes `claimed → placing → filed`, or ends `quarantined`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from drumwatchd.analysis.result import Analysis
+from drumwatchd.errors import IndexStoreError
+from drumwatchd.files import Source
+from drumwatchd.index.paths import from_db, to_db
+from drumwatchd.index.schema import migrate
+
+Outcome = Literal["filed", "duplicate", "failed"]
+BUSY_TIMEOUT_SECONDS = 30.0
+SAMPLE_COLUMNS = "id, digest, state, label, path, source, inbox, size, mtime_ns, device, inode, mode, reason, added"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A sample's row, as the pipeline and recovery need it."""
+
+    id: int
+    digest: str
+    state: str
+    label: str | None
+    path: str | None
+    source: Source
+    mode: str | None
+    reason: str | None
+    added: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim: a new row, or the row that had the content first."""
+
+    row: Row
+    won: bool
+
+
+class Index:
+    """The index, opened for writing."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: str, clock: Callable[[], float]
+    ) -> None:
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._clock = clock
+        self.path = path
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the index and close."""
+        with self._lock:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                self._roll_back()
+                raise IndexStoreError(
+                    f"the index can't be written ({error})",
+                    path=self.path,
+                    hint="check free space and permissions",
+                ) from error
+            except BaseException:
+                self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    # -- meta -----------------------------------------------------------------------------------
+
+    def meta(self, key: str, default: str) -> str:
+        """The value stored under `key`; `default` is stored first where there is none."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, default))
+            query = "SELECT value FROM meta WHERE key = ?"
+            return str(connection.execute(query, (key,)).fetchone()[0])
+
+    # -- the path of one sample -----------------------------------------------------------------
+
+    def claim(self, source: Source, digest: str) -> Claim:
+        """Claim content for one source; the unique constraint decides who was first."""
+        now = self._clock()
+        with self._transaction() as connection:
+            cursor = connection.execute(
+                """INSERT INTO samples (digest, state, source, inbox, pack, name, size, mtime_ns,
+                                        device, inode, added)
+                   VALUES (?, 'claimed', ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                   ON CONFLICT (digest) DO NOTHING""",
+                (digest, *_source_values(source), now),
+            )
+            row = self._row(connection, "digest = ?", digest)
+            assert row is not None
+            return Claim(row, won=cursor.rowcount == 1)
+
+    def plan(
+        self, row_id: int, analysis: Analysis, relative: str | None, *, name: str, mode: str
+    ) -> bool:
+        """Write down what was heard and where the file will go, before it goes there.
+
+        Returns:
+            False when another row already has that place.
+        """
+        verdict = analysis.verdict
+        try:
+            with self._transaction() as connection:
+                connection.execute(
+                    """UPDATE samples SET state = 'placing', label = ?, fine = ?, confidence = ?,
+                              path = ?, name = ?, mode = ?, reason = ?, model = ?, duration = ?
+                       WHERE id = ?""",
+                    (
+                        verdict.label, verdict.fine, verdict.confidence, _optional(relative),
+                        to_db(name), mode, verdict.reason, analysis.model,
+                        analysis.duration_seconds, row_id,
+                    ),
+                )  # fmt: skip
+                connection.execute(
+                    "INSERT OR REPLACE INTO analyses VALUES (?, ?, ?, ?)",
+                    (
+                        row_id,
+                        json.dumps([[label, round(p, 6)] for label, p in verdict.top]),
+                        json.dumps({k: round(p, 6) for k, p in verdict.probabilities.items()}),
+                        analysis.embedding,
+                    ),
+                )
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+    def filed(self, row: Row, relative: str | None, *, remember: bool) -> None:
+        """The sample stands in the archive; `remember` its source where that stays."""
+        now = self._clock()
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE samples SET state = 'filed', added = ? WHERE id = ?", (now, row.id)
+            )
+            self._record(connection, row.digest, "filed", relative, {"source": row.source.path})
+            if remember:
+                self._remember(connection, row.source, "filed", row.digest, None)
+
+    def quarantined(self, row: Row, relative: str | None, reason: str) -> None:
+        """The sample can't be judged; `relative` is its place in quarantine, None if it stays."""
+        name = row.source.name if relative is None else os.path.basename(relative)
+        with self._transaction() as connection:
+            connection.execute(
+                """UPDATE samples SET state = 'quarantined', reason = ?, path = ?, name = ?
+                   WHERE id = ?""",
+                (reason, _optional(relative), to_db(name), row.id),
+            )
+            self._record(connection, row.digest, "quarantined", relative, {"reason": reason})
+            if relative is None:
+                self._remember(connection, row.source, "failed", row.digest, reason)
+
+    def reserve_quarantine(self, row_id: int, relative: str, reason: str) -> bool:
+        """Write down the place in quarantine before the file goes there; False if it is taken."""
+        try:
+            with self._transaction() as connection:
+                connection.execute(
+                    """UPDATE samples SET state = 'placing', label = NULL, path = ?, reason = ?,
+                              mode = 'move' WHERE id = ?""",
+                    (to_db(relative), reason, row_id),
+                )
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+    def release(self, row: Row, event: str, reason: str) -> None:
+        """Forget a row whose file is free again (gone, changed, or to be tried later)."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM analyses WHERE sample_id = ?", (row.id,))
+            connection.execute("DELETE FROM samples WHERE id = ?", (row.id,))
+            self._record(connection, row.digest, event, row.source.path, {"reason": reason})
+
+    def retain(self, row: Row, reason: str) -> None:
+        """The sample is archived but its source can't be removed; don't try for ever."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE samples SET retained = 1 WHERE id = ?", (row.id,))
+            self._record(
+                connection, row.digest, "source retained", row.source.path, {"reason": reason}
+            )
+            self._remember(connection, row.source, "filed", row.digest, reason)
+
+    def duplicate(self, source: Source, original: Row, action: str, *, remember: bool) -> None:
+        """Record that `source` holds what `original` already has."""
+        with self._transaction() as connection:
+            detail = {"original": original.path or original.source.path, "action": action}
+            self._record(connection, original.digest, "duplicate", source.path, detail)
+            if remember:
+                self._remember(connection, source, "duplicate", original.digest, None)
+
+    def failed(self, source: Source, reason: str) -> None:
+        """Record a file that stays where it is, with the reason."""
+        with self._transaction() as connection:
+            self._record(connection, None, "failed", source.path, {"reason": reason})
+            self._remember(connection, source, "failed", None, reason)
+
+    def record(self, digest: str, event: str, path: str | None, detail: Mapping[str, Any]) -> None:
+        """Add one line to a sample's history."""
+        with self._transaction() as connection:
+            self._record(connection, digest, event, path, detail)
+
+    # -- what stays in the inbox ----------------------------------------------------------------
+
+    def is_remembered(self, source: Source) -> bool:
+        """Whether this very file was dealt with and stays where it is."""
+        with self._lock:
+            found = self._connection.execute(
+                "SELECT size, mtime_ns FROM remembered WHERE path = ?", (to_db(source.path),)
+            ).fetchone()
+        return bool(found == (source.size, source.mtime_ns))
+
+    def forget(self, path: str, event: str = "retried") -> None:
+        """Look at an inbox file again at the next scan."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM remembered WHERE path = ?", (to_db(path),))
+            self._record(connection, None, event, path, {})
+
+    def remembered(self, outcome: Outcome) -> list[str]:
+        """Paths of the inbox files that stay with this outcome."""
+        with self._lock:
+            query = "SELECT path FROM remembered WHERE outcome = ? ORDER BY path"
+            return [from_db(path) for (path,) in self._connection.execute(query, (outcome,))]
+
+    # -- rows -----------------------------------------------------------------------------------
+
+    def row(self, row_id: int) -> Row | None:
+        """One row by its id."""
+        with self._lock:
+            return self._row(self._connection, "id = ?", row_id)
+
+    def rows_in(self, *states: str) -> list[Row]:
+        """All rows in these states, oldest first."""
+        marks = ", ".join("?" * len(states))
+        with self._lock:
+            found = self._connection.execute(
+                f"SELECT {SAMPLE_COLUMNS} FROM samples WHERE state IN ({marks}) ORDER BY id",  # noqa: S608 - marks only
+                states,
+            ).fetchall()
+        return [_to_row(values) for values in found]
+
+    def _row(self, connection: sqlite3.Connection, where: str, value: object) -> Row | None:
+        found = connection.execute(
+            f"SELECT {SAMPLE_COLUMNS} FROM samples WHERE {where}",  # noqa: S608 - constant text
+            (value,),
+        ).fetchone()
+        return None if found is None else _to_row(found)
+
+    # -- manifests ------------------------------------------------------------------------------
+
+    def count_filed(self) -> dict[str, int]:
+        """How many samples each label has in the archive."""
+        query = "SELECT label, count(*) FROM samples WHERE state = 'filed' GROUP BY label"
+        with self._lock:
+            return dict(self._connection.execute(query).fetchall())
+
+    def manifest_rows(
+        self, label: str | None = None, row_id: int | None = None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Stream the manifest's columns of one label, or of one sample."""
+        where, value = ("label = ?", label) if row_id is None else ("id = ?", row_id)
+        query = f"""SELECT name, digest, label, fine, confidence, top, model, added, source, path
+                    FROM samples JOIN analyses ON sample_id = id
+                    WHERE state = 'filed' AND {where} ORDER BY added, id"""  # noqa: S608 - constant text
+        with self._lock:
+            yield from self._connection.execute(query, (value,))
+
+    def manifest_states(self) -> dict[str, tuple[int, int]]:
+        """Rows and bytes of each manifest as last made durable."""
+        with self._lock:
+            found = self._connection.execute("SELECT label, rows, size FROM manifests").fetchall()
+        return {label: (rows, size) for label, rows, size in found}
+
+    def set_manifest_states(self, states: Mapping[str, tuple[int, int]]) -> None:
+        """Note how far the manifests on disk follow the index."""
+        with self._transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO manifests VALUES (?, ?, ?)",
+                [(label, rows, size) for label, (rows, size) in states.items()],
+            )
+
+    # -- inside a transaction -------------------------------------------------------------------
+
+    def _record(
+        self,
+        connection: sqlite3.Connection,
+        digest: str | None,
+        event: str,
+        path: str | None,
+        detail: Mapping[str, Any],
+    ) -> None:
+        connection.execute(
+            "INSERT INTO history (digest, at, event, path, detail) VALUES (?, ?, ?, ?, ?)",
+            (digest, self._clock(), event, _optional(path), json.dumps(detail)),
+        )
+
+    def _remember(
+        self,
+        connection: sqlite3.Connection,
+        source: Source,
+        outcome: Outcome,
+        digest: str | None,
+        reason: str | None,
+    ) -> None:
+        connection.execute(
+            "INSERT OR REPLACE INTO remembered VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                to_db(source.path), to_db(source.inbox), source.size, source.mtime_ns,
+                outcome, digest, reason, self._clock(),
+            ),
+        )  # fmt: skip
+
+
+def open_index(path: str, algorithm: str, *, clock: Callable[[], float] = time.time) -> Index:
+    """Open the index for writing, create or migrate it as needed.
+
+    Raises:
+        IndexStoreError: it can't be opened, or was made with another digest.
+    """
+    try:
+        os.makedirs(os.path.dirname(path) or os.curdir, exist_ok=True)
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA cache_size = -2000")
+        migrate(connection)
+    except (OSError, sqlite3.Error) as error:
+        raise IndexStoreError(
+            f"the index can't be opened ({error})",
+            path=path,
+            hint="check that index.path is a writable place and no other file",
+        ) from error
+    index = Index(connection, path, clock)
+    stored = index.meta("hash_algorithm", algorithm)
+    if stored != algorithm:
+        index.close()
+        raise IndexStoreError(
+            f"the index was made with {stored}, the configuration says {algorithm}",
+            path=path,
+            hint=f'set index.hash_algorithm = "{stored}", or start a new index',
+        )
+    return index
+
+
+def _source_values(source: Source) -> Sequence[object]:
+    return (
+        to_db(source.path), to_db(source.inbox), to_db(source.pack), to_db(source.name),
+        source.size, source.mtime_ns, source.device, source.inode,
+    )  # fmt: skip
+
+
+def _optional(path: str | None) -> str | bytes | None:
+    return None if path is None else to_db(path)
+
+
+def _to_row(values: Sequence[Any]) -> Row:
+    row_id, digest, state, label, path, source, inbox, *identity, mode, reason, added = values
+    return Row(
+        id=row_id,
+        digest=digest,
+        state=state,
+        label=label,
+        path=None if path is None else from_db(path),
+        source=Source(from_db(source), from_db(inbox), *identity),
+        mode=mode,
+        reason=reason,
+        added=added,
+    )

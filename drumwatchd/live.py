@@ -1,0 +1,90 @@
+"""What a running daemon says of itself to `status`: a small file beside the index.
+
+It lies outside the index because it changes often and matters only now: no fsync, no row.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from drumwatchd.config import Config
+from drumwatchd.files import write_atomically
+from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
+
+SHORTEST_SECONDS = 1.0
+
+
+def live_path(index_path: str) -> str:
+    """Where the live file of this index lies."""
+    return f"{index_path}.live.json"
+
+
+class LiveFile:
+    """Writes the live file when something changed, at most once a second."""
+
+    def __init__(self, config: Config, loop: WorkLoop) -> None:
+        self._path = live_path(str(config.index.path))
+        self._loop = loop
+        self._model_id = loop.model_id
+        self._started = time.time()
+        self._written: Mapping[str, Any] = {}
+        self._next = 0.0
+
+    def update(self, now: float) -> float:
+        """Write if there is something new to say; return when to ask again."""
+        state = self._state()
+        if state == self._written:
+            return now + IDLE_SECONDS
+        if now >= self._next:
+            self._next = now + SHORTEST_SECONDS
+            self._save(state)
+            return now + IDLE_SECONDS
+        return self._next
+
+    def write(self) -> None:
+        """Write once more, at the end."""
+        self._save(self._state())
+
+    def _save(self, state: Mapping[str, Any]) -> None:
+        self._written = state
+        text = json.dumps({**state, "updated": time.time()})
+        try:
+            write_atomically(self._path, text, durable=False)
+        except OSError:
+            return  # a full disk is said elsewhere; status then shows an older state
+
+    def _state(self) -> dict[str, Any]:
+        loop = self._loop
+        return {
+            "pid": os.getpid(),
+            "started": self._started,
+            "queue": {"pending": loop.pending, "oldest_since": _wall(loop.oldest())},
+            "inboxes": [
+                {
+                    "path": inbox.settings.path,
+                    "watch": inbox.settings.watch,
+                    "mode": inbox.mode,
+                    "last_event": _wall(inbox.last_event),
+                    "last_rescan": _wall(inbox.last_rescan),
+                    "files_left_alone": inbox.tally.other_files,
+                    "unreadable_folders": len(inbox.tally.unreadable),
+                    "found_by_rescan": inbox.found_by_rescan,
+                    "degraded": inbox.degraded,
+                }
+                for inbox in loop.inboxes.values()
+            ],
+            "model": {"id": self._model_id},
+            "degraded": None if loop.degraded is None else str(loop.degraded),
+            "workers": loop.workers_alive,
+        }
+
+
+def _wall(monotonic: float | None) -> float | None:
+    """Unix time of a moment on the monotonic clock."""
+    if monotonic is None:
+        return None
+    return round(time.time() - time.monotonic() + monotonic, 1)

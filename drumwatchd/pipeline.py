@@ -1,0 +1,256 @@
+"""The story of one file, from a settled source to a row that can be asked for.
+
+    digest → claim → analyse → place → record → remove the source
+
+Whatever interrupts it, the source is removed last, and only when its content stands elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+import structlog
+
+from drumwatchd.analysis.workers import Workers
+from drumwatchd.archive.archive import Archive
+from drumwatchd.archive.placement import remove_source
+from drumwatchd.errors import (
+    AnalysisError,
+    ArchiveError,
+    DrumwatchdError,
+    IndexStoreError,
+    ModelError,
+    SourceChangedError,
+    WorkersStoppedError,
+)
+from drumwatchd.files import Source, digest_source
+from drumwatchd.index.store import Index, Row
+
+DuplicatePolicy = Literal["keep", "quarantine", "delete"]
+log = structlog.get_logger()
+
+
+class Outcome(Enum):
+    """How the story of one file ended, this time."""
+
+    FILED = "filed"
+    DUPLICATE = "duplicate"
+    QUARANTINED = "quarantined"
+    FAILED = "failed"  # stays where it is, remembered with its reason
+    CHANGED = "changed"  # vanished or changed: settle it anew
+    LATER = "later"  # its original is still in work
+    BLOCKED = "blocked"  # archive, index or model can't be used now
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of one source, and what blocked it."""
+
+    source: Source
+    outcome: Outcome
+    error: DrumwatchdError | None = None
+
+
+class Pipeline:
+    """Files one source at a time; several threads may call it with different sources."""
+
+    def __init__(
+        self,
+        index: Index,
+        archive: Archive,
+        workers: Workers,
+        duplicate_policies: Mapping[str, DuplicatePolicy],
+    ) -> None:
+        self._index = index
+        self._archive = archive
+        self._workers = workers
+        self._duplicate_policies = duplicate_policies
+        self._working: set[str] = set()
+        self._working_lock = threading.Lock()
+
+    def process(self, source: Source) -> Result:
+        """Take one settled source to its end; never raises for what one file can cause."""
+        try:
+            return Result(source, self._process(source))
+        except SourceChangedError as error:
+            log.info("source changed", path=source.path, reason=error.message)
+            return Result(source, Outcome.CHANGED, error)
+        except (ArchiveError, IndexStoreError, ModelError, WorkersStoppedError) as error:
+            return Result(source, Outcome.BLOCKED, error)
+        except Exception as error:
+            log.exception("file failed", path=source.path)
+            return self._give_up(source, f"unexpected {type(error).__name__}: {error}")
+
+    def _process(self, source: Source) -> Outcome:
+        started = time.monotonic()
+        try:
+            digest = digest_source(source, self._archive.settings.algorithm)
+        except OSError as error:
+            return self._fail(source, f"can't be read: {error.strerror or error}")
+        with self._alone_with(digest) as alone:
+            if not alone:
+                return Outcome.LATER  # a file with the same content is in work
+            claim = self._index.claim(source, digest)
+            if not claim.won and claim.row.state in ("claimed", "placing"):
+                self.recover_row(claim.row)  # an earlier attempt was interrupted
+                claim = self._index.claim(source, digest)
+            if not claim.won and self._is_gone(claim.row):
+                self._index.release(claim.row, "gone", "the archived file is gone; filed again")
+                claim = self._index.claim(source, digest)
+            if claim.won:
+                return self._new_content(source, claim.row, started)
+            return self._known_content(source, claim.row)
+
+    @contextlib.contextmanager
+    def _alone_with(self, digest: str) -> Iterator[bool]:
+        """Whether no other thread is at this content; if so, keep them off it meanwhile."""
+        with self._working_lock:
+            alone = digest not in self._working
+            self._working.add(digest)
+        try:
+            yield alone
+        finally:
+            if alone:
+                with self._working_lock:
+                    self._working.discard(digest)
+
+    def _is_gone(self, row: Row) -> bool:
+        """Whether a person took the content away; an unmounted archive is no such person."""
+        if self._archive.is_present(row):
+            return False
+        self._archive.check()
+        return True
+
+    def _new_content(self, source: Source, row: Row, started: float) -> Outcome:
+        self._archive.check()
+        try:
+            analysis = self._workers.analyse(source.path)
+            relative = self._archive.file(row, source, analysis)
+        except SourceChangedError:
+            self._index.release(row, "released", "the source changed")
+            raise
+        except AnalysisError as error:
+            return self._quarantine(source, row, error)
+        mode = self._archive.settings.mode
+        self._record(row, relative, analysis.verdict.label, mode)
+        log.info(
+            "filed",
+            digest=row.digest,
+            label=analysis.verdict.label,
+            fine=analysis.verdict.fine,
+            confidence=round(analysis.verdict.confidence, 3),
+            source=source.path,
+            destination=relative,
+            duration_ms=round((time.monotonic() - started) * 1e3),
+        )
+        if mode == "move":
+            self._remove(row, source)
+        return Outcome.FILED
+
+    def _known_content(self, source: Source, original: Row) -> Outcome:
+        """The index has this content: from this very file, or from another one."""
+        moved = original.mode == "move" and original.path is not None
+        if moved and original.source == source and self._archive.has(original):
+            log.info("finished an interrupted move", path=source.path, digest=original.digest)
+            self._remove(original, source)
+            return Outcome.QUARANTINED if original.state == "quarantined" else Outcome.FILED
+        return self._duplicate(source, original)
+
+    def _duplicate(self, source: Source, original: Row) -> Outcome:
+        policy = self._duplicate_policies[source.inbox]
+        action = "kept"
+        if _is_same_path(source.path, self._archive.full_path(original)):
+            policy = "keep"  # the original itself, reached once more
+        if policy == "quarantine":
+            action = self._archive.quarantine_duplicate(source, original.digest)
+        elif policy == "delete":
+            action = "deleted" if self._archive.has(original) else "kept: original damaged"
+        removed = not action.startswith("kept")
+        reason = remove_source(source) if removed else None
+        stays = not removed or reason is not None
+        self._index.duplicate(source, original, action, remember=stays)
+        log.info(
+            "duplicate",
+            digest=original.digest,
+            path=source.path,
+            original=self._archive.full_path(original),
+            action=action,
+        )
+        return Outcome.DUPLICATE
+
+    def _quarantine(self, source: Source, row: Row, error: AnalysisError) -> Outcome:
+        """Judging failed for this content: set it aside in move mode, else leave it and say so."""
+        relative = None
+        if self._archive.settings.mode == "move":
+            relative = self._archive.quarantine(row, source, error.message)
+        self._index.quarantined(row, relative, error.message)
+        if relative is not None:
+            self._remove(row, source)
+        log.warning(
+            "quarantined",
+            digest=row.digest,
+            path=source.path,
+            destination=relative,
+            reason=error.message,
+        )
+        return Outcome.QUARANTINED
+
+    def _record(self, row: Row, relative: str | None, label: str, mode: str | None) -> None:
+        try:
+            self._archive.record_filed(row, relative, label, remember=mode != "move")
+        except OSError as error:
+            log.warning("manifest behind", label=label, reason=str(error))
+
+    def _remove(self, row: Row, source: Source) -> None:
+        reason = remove_source(source)
+        if reason is not None:
+            self._index.retain(row, reason)
+            log.warning("source retained", path=source.path, reason=reason)
+
+    def _fail(self, source: Source, reason: str) -> Outcome:
+        self._index.failed(source, reason)
+        log.warning("failed", path=source.path, reason=reason)
+        return Outcome.FAILED
+
+    def _give_up(self, source: Source, reason: str) -> Result:
+        try:
+            return Result(source, self._fail(source, reason))
+        except IndexStoreError as error:
+            return Result(source, Outcome.BLOCKED, error)
+
+    # -- after a crash --------------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Bring every row that a crash left in work to its end; return how many there were."""
+        rows = self._index.rows_in("claimed", "placing")
+        for row in rows:
+            self.recover_row(row)
+        return len(rows)
+
+    def recover_row(self, row: Row) -> None:
+        """Finish a placement that was made, else free the source to be taken again."""
+        self._archive.clear_leftovers(row)
+        if row.state == "placing" and row.path is not None and self._archive.has(row):
+            if row.label is None:
+                self._index.quarantined(row, row.path, row.reason or "")
+            else:
+                self._record(row, row.path, row.label, row.mode)
+            log.info("recovered", digest=row.digest, destination=row.path)
+            if row.mode == "move":
+                self._remove(row, row.source)
+            return
+        self._index.release(row, "released", "interrupted before it was placed")
+
+
+def _is_same_path(first: str, second: str) -> bool:
+    def resolved(path: str) -> str:
+        return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+
+    return resolved(first) == resolved(second)
