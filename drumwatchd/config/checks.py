@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import string
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,37 +53,27 @@ def check_target_labels(target_labels: Sequence[str], faults: Faults) -> None:
 
 
 def check_name_template(template: str, faults: Faults) -> None:
-    """It must give a relative path below the label's own folder."""
+    """It must give every sample a name below its label's own folder."""
     key = ("archive", "name_template")
-    try:
-        fields = list(string.Formatter().parse(template))
-    except ValueError as error:
-        faults.add(key, f"has a brace without its partner ({error})", "write {{ for a plain brace")
-        return
-    for _, name, specification, conversion in fields:
-        if name is None:
-            continue
-        if specification or conversion:
-            faults.add(key, f"{{{name}}} takes no format of its own", f"write {{{name}}}")
+    for name in re.findall(r"\{([^{}]*)\}", template):
         if name not in PLACEHOLDERS:
-            known = listed((f"{{{placeholder}}}" for placeholder in PLACEHOLDERS), "and")
             close = nearest(name, PLACEHOLDERS)
+            known = listed((f"{{{placeholder}}}" for placeholder in PLACEHOLDERS), "and")
             fix = f"write {{{close}}}" if close else f"there are {known}"
             faults.add(key, f"{{{name}}} is no placeholder", fix)
-    _check_template_parts(template, faults)
-
-
-def _check_template_parts(template: str, faults: Faults) -> None:
-    key = ("archive", "name_template")
+    if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", template)):
+        faults.add(key, "has a brace without its partner", "keep braces for placeholders")
     first, _, rest = template.partition("/")
     if first != "{label}":
-        fix = f'write name_template = "{{label}}/{template.lstrip("/")}"'
-        faults.add(key, 'must begin with "{label}/"', fix)
-    elif not rest:
-        faults.add(key, "names no file", 'write name_template = "{label}/{stem}{suffix}"')
-    elif any(part in ("", ".", "..") for part in rest.split("/")):
+        name = re.sub(r"^(\{label\}|\.*/)*", "", template)
+        faults.add(key, 'must begin with "{label}/"', f'write name_template = "{{label}}/{name}"')
+        return
+    *folders, name = rest.split("/")
+    if any(part in ("", ".", "..") for part in folders) or name in (".", ".."):
         problem = 'must not have an empty part, "." or ".." between its slashes'
         faults.add(key, problem, "remove it")
+    if not name.replace("{pack}", "").replace("{suffix}", ""):
+        faults.add(key, "names no file", 'write name_template = "{label}/{stem}{suffix}"')
 
 
 def _relation(path: Path, other: Path) -> str | None:

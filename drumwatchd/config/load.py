@@ -32,12 +32,20 @@ S = TypeVar("S", bound=msgspec.Struct)
 SYSTEM_PATH = Path("/etc/drumwatchd/config.toml")
 
 
+def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The user's home; the system's user table knows it where `HOME` is not set."""
+    return Path(environ.get("HOME") or os.path.expanduser("~"))
+
+
 def user_path(environ: Mapping[str, str] = os.environ) -> Path:
     """Where a user's own configuration stands."""
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
     folder = Path(environ.get("XDG_CONFIG_HOME") or ".")
     # The XDG specification has relative values ignored.
-    return (folder if folder.is_absolute() else home / ".config") / "drumwatchd" / "config.toml"
+    return (
+        (folder if folder.is_absolute() else home_folder(environ) / ".config")
+        / "drumwatchd"
+        / "config.toml"
+    )
 
 
 def find_config(explicit: str | None, environ: Mapping[str, str] = os.environ) -> Path:
