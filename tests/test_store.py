@@ -1,0 +1,143 @@
+"""The index's writer."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import make_analysis
+from drumwatchd.errors import AlreadyRunningError, IndexStoreError
+from drumwatchd.files import Source
+from drumwatchd.index import lock
+from drumwatchd.index.schema import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
+from drumwatchd.index.store import Index, open_index
+
+Drop = Callable[..., Source]
+
+
+def test_the_first_claim_wins(index: Index, drop: Drop) -> None:
+    """The second source of the same content is told whose it is."""
+    first = index.claim(drop("a.wav"), "d1")
+    second = index.claim(drop("b.wav"), "d1")
+    assert first.won
+    assert not second.won
+    assert second.row.source.name == "a.wav"
+
+
+def test_one_of_many_threads_wins(index: Index, drop: Drop) -> None:
+    """The constraint decides, not a check before it."""
+    sources = [drop(f"{n}.wav") for n in range(16)]
+    barrier, wins = threading.Barrier(16), []
+
+    def claim(source: Source) -> None:
+        barrier.wait()
+        wins.append(index.claim(source, "same").won)
+
+    threads = [threading.Thread(target=claim, args=(source,)) for source in sources]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wins.count(True) == 1
+
+
+def test_a_place_belongs_to_one_row(index: Index, drop: Drop) -> None:
+    """Two samples can't be planned for one path."""
+    rows = [index.claim(drop(f"{n}.wav"), f"d{n}").row for n in range(2)]
+    plan = [
+        index.plan(row.id, make_analysis(), "Kick/bd.wav", name="bd.wav", mode="move")
+        for row in rows
+    ]
+    assert plan == [True, False]
+
+
+def test_a_remembered_file_is_forgotten_when_it_changes(index: Index, drop: Drop) -> None:
+    """Size and time identify what was dealt with."""
+    source = drop("a.wav", b"one")
+    index.failed(source, "not audio")
+    assert index.is_remembered(source)
+    assert not index.is_remembered(drop("a.wav", b"three"))
+    index.forget(source.path)
+    assert not index.is_remembered(source)
+
+
+def test_names_that_are_not_utf8_come_back_whole(index: Index, drop: Drop) -> None:
+    """Paths are stored as they are, bytes where they must be."""
+    name = os.fsdecode(b"\xff\xe9.wav")
+    source = drop(name)
+    row = index.claim(source, "d").row
+    assert row.source == source
+    index.failed(source, "x")
+    assert index.remembered("failed") == [source.path]
+
+
+def test_a_failed_transaction_leaves_nothing(index: Index, drop: Drop) -> None:
+    """A constraint that fails in the middle rolls everything back."""
+    row = index.claim(drop("a.wav"), "d").row
+    index.plan(row.id, make_analysis(), "Kick/a.wav", name="a.wav", mode="move")
+    other = index.claim(drop("b.wav"), "e").row
+    assert not index.plan(other.id, make_analysis(), "Kick/a.wav", name="a.wav", mode="move")
+    again = index.row(other.id)
+    assert again is not None
+    assert (again.state, again.label) == ("claimed", None)
+
+
+def test_another_digest_is_refused(tmp_path: Path) -> None:
+    """Mixed digests would make every known sample new."""
+    path = str(tmp_path / "index.sqlite3")
+    open_index(path, "sha256").close()
+    with pytest.raises(IndexStoreError, match=r'set index.hash_algorithm = "sha256"'):
+        open_index(path, "md5")
+
+
+def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
+    """The message names the path."""
+    path = tmp_path / "index.sqlite3"
+    path.write_bytes(b"this is no database, it is a text" * 100)
+    with pytest.raises(IndexStoreError, match=r"index\.sqlite3"):
+        open_index(str(path), "sha256")
+
+
+def test_a_newer_index_is_refused(tmp_path: Path) -> None:
+    """An older program must not write into a schema it doesn't know."""
+    path = str(tmp_path / "index.sqlite3")
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    with pytest.raises(IndexStoreError, match="upgrade drumwatchd"):
+        open_index(path, "sha256")
+
+
+def test_an_interrupted_migration_starts_over(tmp_path: Path) -> None:
+    """Schema and version are committed together."""
+    connection = sqlite3.connect(tmp_path / "index.sqlite3", isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError):
+        connection.executescript(f"BEGIN;\n{MIGRATIONS[0]}\nNONSENSE;")
+    connection.execute("ROLLBACK")
+    assert schema_version(connection) == 0
+    migrate(connection)
+    assert schema_version(connection) == SCHEMA_VERSION
+    connection.close()
+
+
+def test_the_index_is_durable(index: Index) -> None:
+    """Write-ahead log, and every commit reaches the disk."""
+    connection = index._connection
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_one_daemon_per_index(tmp_path: Path) -> None:
+    """The second one is told; afterwards the lock is free again."""
+    path = str(tmp_path / "index.sqlite3")
+    assert not lock.is_held(path)
+    with lock.hold(path):
+        assert lock.is_held(path)
+        with pytest.raises(AlreadyRunningError), lock.hold(path):
+            pass
+    assert not lock.is_held(path)
