@@ -1,0 +1,164 @@
+"""A home server for tests: folders, a configuration, and the real program run on them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+LABELS = ("Crash", "Hihat", "Kick", "Ride", "Snare", "Tom", "misc")
+WAIT_SECONDS = 60.0
+
+
+def wait_for(
+    condition: Callable[[], Any], what: str, *, seconds: float = WAIT_SECONDS, step: float = 0.05
+) -> Any:
+    """Ask until the answer is true; fail with `what` when it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:g} s for {what}")
+        time.sleep(step)
+    return answer
+
+
+class Home:
+    """One inbox, one archive, one index below a folder."""
+
+    def __init__(self, folder: Path, **keys: object) -> None:
+        self.folder = folder
+        self.inbox, self.archive = folder / "inbox", folder / "archive"
+        self.config = folder / "config.toml"
+        self.log = folder / "daemon.log"
+        self.inbox.mkdir(parents=True)
+        self.archive.mkdir()
+        self.configure(**keys)
+
+    def configure(
+        self, *, inbox: str = "", archive: str = "", index: str = "", classify: str = ""
+    ) -> None:
+        """Write the configuration; the arguments are lines to add to its tables."""
+        self.config.write_text(
+            f'[[inbox]]\npath = "inbox"\n{_default(inbox, "settle_seconds", "0.3")}{inbox}\n'
+            f'[archive]\nroot = "archive"\n{archive}\n'
+            f'[index]\npath = "state/index.sqlite3"\n{index}\n'
+            f"[classify]\n{_default(classify, 'worker_count', '1')}{classify}\n"
+        )
+
+    def drumwatchd(
+        self, *arguments: str, check: int | None = 0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        done = subprocess.run(
+            [*self.command, *arguments],
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=120,
+            env=self.environment,
+            check=False,
+        )
+        if check is not None:
+            assert done.returncode == check, f"exit {done.returncode}: {done.stderr}{done.stdout}"
+        return done
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "drumwatchd", "--config", str(self.config)]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {k: v for k, v in os.environ.items() if not k.startswith("DRUMWATCHD_")}
+
+    @contextmanager
+    def running(
+        self, *, stop: signal.Signals = signal.SIGTERM
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """The daemon, started and watching; stopped at the end."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen([*self.command, "run"], stderr=log, env=self.environment)
+        try:
+            wait_for(
+                lambda: process.poll() is not None or self.watches(process.pid),
+                "the daemon to watch",
+            )
+            assert process.poll() is None, self.log.read_text()
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(stop)
+            code = process.wait(20)
+            if stop == signal.SIGTERM:
+                assert code == 0, self.log.read_text()
+
+    def watches(self, pid: int) -> bool:
+        """Whether the live file is that of this process."""
+        try:
+            live = json.loads((self.folder / "state" / "index.sqlite3.live.json").read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(live["pid"] == pid)
+
+    def status(self) -> dict[str, Any]:
+        """What `status --json` says."""
+        return json.loads(self.drumwatchd("status", "--json").stdout)
+
+    def wait_idle(self, total: int | None = None) -> dict[str, Any]:
+        """Wait until nothing is pending (and `total` samples are filed)."""
+
+        def idle() -> dict[str, Any] | None:
+            status = self.status()
+            done = status["queue"]["pending"] == 0 and status["files"]["total"] >= (total or 0)
+            return status if done else None
+
+        return wait_for(idle, f"{total} filed; log:\n{self.log_text()}", step=0.2)
+
+    def log_text(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    def ls(self, *query: str) -> list[dict[str, Any]]:
+        """What `ls --json` says."""
+        lines = self.drumwatchd("ls", *query, "--json").stdout.splitlines()
+        return [json.loads(line) for line in lines]
+
+    def archived(self) -> dict[str, bytes]:
+        """Every sample below the class folders, by its path."""
+        return {
+            str(path.relative_to(self.archive)): path.read_bytes()
+            for label in LABELS
+            for path in sorted((self.archive / label).rglob("*"))
+            if path.is_file()
+        }
+
+    def manifested(self) -> list[dict[str, str]]:
+        """Every row of every manifest."""
+        rows = []
+        for path in sorted((self.archive / "_manifests").glob("*.csv")):
+            with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+                rows += list(csv.DictReader(stream))
+        return rows
+
+    def assert_exactly(self, contents: list[bytes]) -> None:
+        """Each content once in the archive, in the manifests and in the index, and they agree."""
+        wanted = Counter(hashlib.sha256(content).hexdigest() for content in contents)
+        archived = {
+            p: hashlib.sha256(content).hexdigest() for p, content in self.archived().items()
+        }
+        assert Counter(archived.values()) == wanted
+        indexed = {os.path.relpath(row["path"], self.archive): row["digest"] for row in self.ls()}
+        assert indexed == archived
+        assert {row["path"]: row["digest"] for row in self.manifested()} == archived
+
+
+def _default(text: str, key: str, value: str) -> str:
+    return "" if key in text else f"{key} = {value}\n"

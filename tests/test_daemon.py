@@ -1,0 +1,347 @@
+"""The real daemon on real folders: what is dropped is found again, once, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+import drums
+from home import Home, wait_for
+
+pytestmark = pytest.mark.e2e
+
+FORMATS = {
+    "kick.wav": "kick", "snare.aiff": "snare", "hat.aif": "hihat_closed", "crash.flac": "crash",
+    "tom.ogg": "tom", "clap.opus": "clap", "bell.mp3": "cowbell", "ride.w64": "ride",
+    "noise.caf": "noise", "bass.au": "bass",
+}  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One synthesised drum in each format."""
+    folder = tmp_path_factory.mktemp("samples")
+    for name, kind in FORMATS.items():
+        drums.write(folder / name, kind, sr=48_000 if name.endswith(".opus") else 44_100)
+    return folder
+
+
+def make(
+    folder: Path, count: int, *, kinds: tuple[str, ...] = ("kick", "snare", "tom")
+) -> list[Path]:
+    """Many distinct samples."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{kinds[n % len(kinds)]} {n}.wav" for n in range(count)]
+    for n, path in enumerate(paths):
+        drums.write(path, kinds[n % len(kinds)], seed=n)
+    return paths
+
+
+def test_every_format_by_copy_by_rename_and_slowly(home: Home, samples: Path) -> None:
+    """Each file stands exactly once in archive, manifest and index, whole, and the inbox is empty."""
+    contents = [path.read_bytes() for path in sorted(samples.iterdir())]
+    with home.running():
+        for n, path in enumerate(sorted(samples.iterdir())):
+            target = home.inbox / "pack" / path.name
+            target.parent.mkdir(exist_ok=True)
+            if n % 3 == 0:
+                shutil.copy(path, target)
+            elif n % 3 == 1:
+                shutil.copy(path, home.folder / path.name)
+                os.rename(home.folder / path.name, target)
+            else:
+                write_slowly(target, path.read_bytes())
+        home.wait_idle(len(FORMATS))
+    home.assert_exactly(contents)
+    assert [path for path in home.inbox.rglob("*") if path.is_file()] == []
+
+
+def write_slowly(target: Path, content: bytes) -> None:
+    """Open, write a part, close, pause; again and again."""
+    for start in range(0, len(content), 1 + len(content) // 8):
+        with target.open("ab") as stream:
+            stream.write(content[start : start + 1 + len(content) // 8])
+        time.sleep(0.1)
+
+
+def test_files_that_were_there_before_settle_by_the_same_rule(home: Home) -> None:
+    """A copy under way when the daemon starts is waited for."""
+    (first,) = make(home.folder / "made", 1)
+    content, target = first.read_bytes(), home.inbox / "kick.wav"
+    target.write_bytes(content[:2000])
+    with home.running():
+        time.sleep(0.6)  # longer than settle_seconds: the header's promise must hold it back
+        assert home.archived() == {}
+        target.write_bytes(content)
+        home.wait_idle(1)
+    home.assert_exactly([content])
+
+
+def test_a_tree_moved_in_and_files_that_arrive_later_inside_it(home: Home) -> None:
+    """Nested files need no event of their own."""
+    made = make(home.folder / "pack" / "a" / "b", 3)
+    contents = [path.read_bytes() for path in made]
+    later = make(home.folder / "later", 2, kinds=("hihat_closed",))
+    contents += [path.read_bytes() for path in later]
+    with home.running():
+        os.rename(home.folder / "pack", home.inbox / "pack")
+        shutil.move(later[0], home.inbox / "pack" / "a" / "later.wav")
+        os.makedirs(home.inbox / "x" / "y" / "z")
+        shutil.move(later[1], home.inbox / "x" / "y" / "z" / "later.wav")
+        home.wait_idle(5)
+    home.assert_exactly(contents)
+
+
+def test_polling_finds_what_no_event_announces(tmp_path: Path) -> None:
+    """watch = "poll" works and is shown."""
+    home = Home(tmp_path, inbox='watch = "poll"\npoll_seconds = 0.2')
+    (made,) = make(home.folder / "made", 1)
+    with home.running():
+        assert home.status()["inboxes"][0]["mode"] == "poll"
+        shutil.copy(made, home.inbox)
+        home.wait_idle(1)
+    home.assert_exactly([made.read_bytes()])
+
+
+def test_the_emptied_pack_goes_and_other_files_stay(home: Home) -> None:
+    """Licences and project files are the owner's; a folder with them stays, empty ones go."""
+    make(home.inbox / "pack" / "drums", 1)
+    make(home.inbox / "pack2" / "drums", 1, kinds=("snare",))
+    (home.inbox / "pack" / "LICENSE.txt").write_text("CC0")
+    home.drumwatchd("scan")
+    assert sorted(str(p.relative_to(home.inbox)) for p in home.inbox.rglob("*")) == [
+        "pack", "pack/LICENSE.txt",
+    ]  # fmt: skip
+
+
+def test_duplicates_are_filed_once_and_named(home: Home) -> None:
+    """The second copy stays where it is; status counts it, the log names the original."""
+    (made,) = make(home.folder / "made", 1)
+    with home.running():
+        for name in ("one.wav", "two.wav", "sub/three.wav"):
+            (home.inbox / name).parent.mkdir(exist_ok=True)
+            shutil.copy(made, home.inbox / name)
+        wait_for(lambda: home.status()["duplicates"] == 2, "two duplicates")
+        home.wait_idle(1)
+    home.assert_exactly([made.read_bytes()])
+    assert len(list(home.inbox.rglob("*.wav"))) == 2
+
+
+def test_bad_files_end_in_quarantine_and_the_others_go_on(home: Home) -> None:
+    """Each with its reason; FIFOs, links and other files are left alone."""
+    make(home.inbox, 2)
+    (home.inbox / "empty.wav").write_bytes(b"")
+    (home.inbox / "text.wav").write_bytes(b"this is no audio at all\n" * 100)
+    (home.inbox / "header only.flac").write_bytes(b"fLaC\x00\x00\x00\x22")
+    (home.inbox / "notes.txt").write_text("left alone")
+    os.mkfifo(home.inbox / "pipe.wav")
+    (home.inbox / "loop").symlink_to(home.inbox)
+    (home.inbox / "link.wav").symlink_to("/etc/hostname")
+    done = home.drumwatchd("scan", check=3)
+    assert "2 filed" in done.stderr
+    assert "3 quarantined" in done.stderr
+    status = home.status()
+    assert status["quarantined"] == 3
+    assert status["files"]["total"] == 2
+    left = sorted(path.name for path in home.inbox.iterdir())
+    assert left == ["link.wav", "loop", "notes.txt", "pipe.wav"]
+    reasons = {row["name"]: row["reason"] for row in home.ls("state:quarantined")}
+    assert set(reasons) == {"empty.wav", "text.wav", "header only.flac"}
+    assert all(reasons.values())
+
+
+def test_retry_takes_quarantined_files_again(home: Home) -> None:
+    """Back to the inbox, judged anew."""
+    (home.inbox / "text.wav").write_bytes(b"this is no audio\n" * 100)
+    home.drumwatchd("scan", check=3)
+    home.drumwatchd("retry", "--all")
+    assert (home.inbox / "text.wav").exists()
+    assert home.status()["quarantined"] == 0
+    home.drumwatchd("scan", check=3)
+    assert home.status()["quarantined"] == 1
+
+
+def test_killed_at_any_moment_nothing_is_lost(home: Home) -> None:
+    """SIGKILL while files arrive, restart, and every sample stands exactly once."""
+    made = make(home.folder / "made", 40)
+    contents = [path.read_bytes() for path in made]
+    for n, path in enumerate(made):
+        shutil.copy(path, home.inbox)
+        if n % 10 == 9:
+            with home.running(stop=signal.SIGKILL):
+                time.sleep(0.2 + n / 40)
+    with home.running():
+        home.wait_idle(40)
+    home.assert_exactly(contents)
+    assert list(home.inbox.iterdir()) == []
+    assert list(home.archive.rglob(".drumwatchd-*.part")) == []
+
+
+def test_no_worker_outlives_a_killed_daemon(home: Home) -> None:
+    """The workers notice that their daemon is gone."""
+    make(home.inbox, 1)
+    with home.running(stop=signal.SIGKILL) as process:
+        home.wait_idle(1)
+        workers = children(process.pid)
+        assert workers
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers), "workers to end")
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def test_idle_workers_go(tmp_path: Path) -> None:
+    """After worker_idle_seconds the daemon is alone."""
+    home = Home(tmp_path, classify="worker_idle_seconds = 0.5")
+    make(home.inbox, 1)
+    with home.running() as process:
+        home.wait_idle(1)
+        wait_for(lambda: not workers_of(process.pid), "workers to end")
+
+
+def workers_of(pid: int) -> list[int]:
+    return [child for child in children(pid) if "spawn_main" in command_line(child)]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_a_second_daemon_is_told_so(home: Home) -> None:
+    """Exit code 4, and the first goes on."""
+    with home.running():
+        done = home.drumwatchd("scan", check=4)
+        assert "another drumwatchd" in done.stderr
+
+
+def test_sighup_takes_a_good_configuration_and_keeps_the_old_for_a_bad_one(home: Home) -> None:
+    """The bad one is named in the log; work goes on."""
+    (made, other) = make(home.folder / "made", 2)
+    with home.running() as process:
+        home.configure(archive='mode = "teleport"')
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "configuration kept" in home.log_text(), "the bad file to be refused")
+        home.configure(archive='mode = "copy"\nname_template = "{label}/{digest8}{suffix}"')
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "configuration reloaded" in home.log_text(), "the good file to be taken")
+        shutil.copy(made, home.inbox / "one.wav")
+        home.wait_idle(1)
+    assert (home.inbox / "one.wav").exists()
+    (name,) = home.archived()
+    assert len(Path(name).stem) == 8
+    assert other.exists()
+
+
+def test_stopping_is_quick_and_leaves_nothing_half_done(home: Home) -> None:
+    """SIGTERM in the middle of work; the next start finishes it."""
+    made = make(home.folder / "made", 30)
+    contents = [path.read_bytes() for path in made]
+    for path in made:
+        shutil.copy(path, home.inbox)
+    with home.running() as process:
+        wait_for(lambda: home.archived(), "the first sample")
+        started = time.monotonic()
+        process.terminate()
+        assert process.wait(10) == 0
+        assert time.monotonic() - started < 5.0
+    with home.running():
+        home.wait_idle(30)
+    home.assert_exactly(contents)
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (lambda home: shutil.rmtree(home.inbox), "inbox"),
+        (lambda home: home.configure(classify='model = "nowhere"'), "nowhere"),
+        (lambda home: home.config.write_text("[[inbox]]\n"), "config.toml"),
+        (lambda home: shutil.rmtree(home.archive) or home.archive.write_text(""), "archive"),
+    ],
+    ids=["inbox", "model", "configuration", "archive"],
+)
+def test_what_is_missing_at_start_is_named(harm, says: str, home: Home) -> None:  # type: ignore[no-untyped-def]
+    """Exit code 2 and a message with the path and the way out, no traceback."""
+    harm(home)
+    done = home.drumwatchd("run", check=2)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_lost_archive_degrades_and_heals(home: Home) -> None:
+    """Unmounted while running: files wait in the inbox; back again: they are filed."""
+    made = make(home.folder / "made", 2)
+    with home.running():
+        shutil.copy(made[0], home.inbox / "one.wav")
+        home.wait_idle(1)
+        os.rename(home.archive, home.folder / "unmounted")
+        home.archive.mkdir()
+        shutil.copy(made[1], home.inbox / "two.wav")
+        status = wait_for(
+            lambda: (found := home.status())["degraded"] and found, "degraded in status"
+        )
+        assert "archive" in status["degraded"]
+        assert (home.inbox / "two.wav").exists()
+        assert list(home.archive.iterdir()) == []
+        home.archive.rmdir()
+        os.rename(home.folder / "unmounted", home.archive)
+        home.wait_idle(2)
+        assert home.status()["degraded"] is None
+    home.assert_exactly([path.read_bytes() for path in made])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_archive_resumes_by_itself(home: Home) -> None:
+    """No partial name, sources intact while full, everything filed once there is room."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(home.archive)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"tmpfs can't be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        ballast = home.archive / "ballast"
+        ballast.write_bytes(b"\0" * 960_000)
+        made = make(home.folder / "made", 3)
+        with home.running():
+            for path in made:
+                shutil.copy(path, home.inbox)
+            wait_for(lambda: home.status()["degraded"], "degraded in status")
+            assert all(path.stat().st_size for path in home.inbox.iterdir())
+            assert list(home.archive.rglob("*.part")) == []
+            ballast.unlink()
+            home.wait_idle(3)
+        home.assert_exactly([path.read_bytes() for path in made])
+    finally:
+        subprocess.run(["umount", str(home.archive)], check=True)
+
+
+def test_the_log_has_one_line_per_file(home: Home) -> None:
+    """JSON when asked: event, digest, label, confidence, destination and duration."""
+    home.config.write_text(home.config.read_text() + '[log]\nformat = "json"\n')
+    make(home.inbox, 2)
+    done = home.drumwatchd("scan")
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    filed = [line for line in lines if line["event"] == "filed"]
+    assert len(filed) == 2
+    wanted = {"digest", "label", "confidence", "destination", "duration_ms", "source"}
+    assert all(wanted <= set(line) for line in filed)

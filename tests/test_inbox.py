@@ -1,0 +1,199 @@
+"""Walking, hints and candidates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from drumwatchd.analysis.formats import AUDIO_SUFFIXES, is_audio
+from drumwatchd.config.model import DEFAULT_IGNORE
+from drumwatchd.errors import InboxError
+from drumwatchd.files import Source
+from drumwatchd.inbox.intake import (
+    Inbox,
+    InboxSettings,
+    check_readable,
+    looks_incomplete,
+    remove_empty_folders,
+)
+from drumwatchd.inbox.rescan import Tally, ignore_matcher, is_candidate, walk
+from drumwatchd.inbox.watcher import Watcher, file_system_of, is_silent
+
+Drop = Callable[..., Source]
+IGNORED = ignore_matcher(DEFAULT_IGNORE)
+
+
+def names(inbox: Path, tally: Tally | None = None) -> list[str]:
+    found = walk(str(inbox), IGNORED, tally or Tally())
+    return [os.path.relpath(source.path, inbox) for source in found]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".hidden.wav", "._kick.wav", "@eaDir/kick.wav", ".stversions/kick.wav",
+        ".syncthing.kick.wav.tmp", "kick.wav.part", "kick.wav.crdownload", "kick.filepart",
+        "~kick.wav", "kick.tmp", "kick.partial", "a/.git/b/kick.wav",
+    ],
+)  # fmt: skip
+def test_unfinished_and_hidden_files_are_ignored(name: str, drop: Drop, inbox: Path) -> None:
+    """The default globs, on file and folder names."""
+    source = drop(name)
+    assert names(inbox) == []
+    assert not is_candidate(source.path, str(inbox), IGNORED)
+
+
+def test_only_regular_audio_files_are_candidates(drop: Drop, inbox: Path) -> None:
+    """Others are left alone and counted; FIFOs and links are passed over."""
+    drop("a/kick.WAV")
+    drop("b.Flac")
+    drop("readme.txt")
+    drop("set.als")
+    os.mkfifo(inbox / "pipe.wav")
+    (inbox / "link.wav").symlink_to(inbox / "b.Flac")
+    (inbox / "loop").symlink_to(inbox)
+    tally = Tally()
+    assert names(inbox, tally) == ["b.Flac", "a/kick.WAV"]
+    assert tally.other_files == 2
+
+
+def test_a_walk_survives_odd_names(drop: Drop, inbox: Path) -> None:
+    """Bytes that aren't UTF-8, newlines."""
+    odd = [os.fsdecode(b"\xff\xe9.wav"), "a\nb.wav", "-rf.wav"]
+    for name in odd:
+        drop(name)
+    assert sorted(names(inbox)) == sorted(odd)
+
+
+def test_every_suffix_of_libsndfile_is_known() -> None:
+    """Whatever libsndfile opens by its usual suffix is a candidate."""
+    headerless = {"RAW"}
+    ambiguous = {"MAT4", "MAT5", "MPC2K"}  # their suffixes usually mean something else
+    other = {
+        "AIFF": "aiff", "MP3": "mp3", "WAVEX": "wav", "SVX": "svx", "HTK": "htk", "MPEG": "mp3",
+        "NIST": "nist", "IRCAM": "sf", "PVF": "pvf", "SD2": "sd2",
+    }  # fmt: skip
+    for name in set(soundfile.available_formats()) - headerless - ambiguous:
+        assert f".{other.get(name, name).lower()}" in AUDIO_SUFFIXES, name
+    assert is_audio("kick.OPUS")
+    assert not is_audio("wav")
+
+
+def test_a_promising_header_looks_incomplete(drop: Drop) -> None:
+    """Until the bytes are there."""
+    header = b"RIFF" + (92).to_bytes(4, "little") + b"WAVE"
+    assert looks_incomplete(drop("a.wav", header + bytes(50)))
+    assert not looks_incomplete(drop("a.wav", header + bytes(88)))
+    assert not looks_incomplete(drop("b.mp3", b"ID3"))
+
+
+def make_inbox(path: Path, dealt_with: Callable[[Source], bool] = lambda _: False) -> Inbox:
+    settings = InboxSettings(str(path), "poll", 2.0, 300.0, 5.0, DEFAULT_IGNORE)
+    return Inbox(settings, is_dealt_with=dealt_with, wake=lambda: None)
+
+
+def test_fifty_hints_are_one_job(drop: Drop, inbox: Path) -> None:
+    """The same file is looked at once, however often it is named."""
+    source, box = drop(), make_inbox(inbox)
+    for _ in range(50):
+        box._hint(source.path)
+    box.take_hints(1.0)
+    assert len(box.settling) == 1
+    assert box.take_settled(3.0, 100) == [source]
+    assert box.take_settled(4.0, 100) == []
+
+
+def test_a_hinted_folder_is_walked(drop: Drop, inbox: Path) -> None:
+    """Files inside a folder that was moved in raise no events."""
+    drop("pack/a/1.wav")
+    drop("pack/b/2.wav")
+    box = make_inbox(inbox)
+    box._hint(str(inbox / "pack"))
+    box.take_hints(1.0)
+    assert len(box.settling) == 2
+    assert {source.inbox for source in box.take_settled(9.0, 9)} == {str(inbox)}
+
+
+def test_the_rescan_counts_what_no_event_announced(drop: Drop, inbox: Path) -> None:
+    """The first walk finds what was there; later ones count what hints missed."""
+    box = make_inbox(inbox)
+    drop("before.wav")
+    box.rescan(0.0)
+    assert box.found_by_rescan == 0
+    box._watcher = type("Native", (), {"mode": "native"})()  # as where inotify works
+    drop("missed.wav")
+    box.rescan(300.0)
+    assert box.found_by_rescan == 1
+
+
+def test_what_is_dealt_with_is_passed_over(drop: Drop, inbox: Path) -> None:
+    """Remembered files cost one look, not a job."""
+    source = drop()
+    box = make_inbox(inbox, lambda found: found == source)
+    box.rescan(0.0)
+    assert len(box.settling) == 0
+
+
+def test_a_vanished_inbox_degrades_and_comes_back(inbox: Path) -> None:
+    """The reason is there while it lasts."""
+    box = make_inbox(inbox)
+    inbox.rmdir()
+    box.rescan(0.0)
+    assert box.degraded
+    inbox.mkdir()
+    box.rescan(1.0)
+    assert box.degraded is None
+
+
+def test_empty_folders_go_up_to_the_inbox(inbox: Path) -> None:
+    """The inbox itself and folders with anything in them stay."""
+    deep = inbox / "pack" / "kicks" / "808"
+    deep.mkdir(parents=True)
+    (inbox / "pack" / "LICENSE").write_text("CC0")
+    assert remove_empty_folders(str(deep), str(inbox))
+    assert [path.name for path in inbox.rglob("*")] == ["pack", "LICENSE"]
+    (inbox / "pack" / "LICENSE").unlink()
+    assert remove_empty_folders(str(inbox / "pack"), str(inbox))
+    assert inbox.is_dir()
+    assert not remove_empty_folders(str(inbox), str(inbox))
+
+
+def test_an_inbox_that_is_missing_is_named(tmp_path: Path) -> None:
+    """With the path and what to do."""
+    with pytest.raises(InboxError, match=r"nowhere.*create it"):
+        check_readable(str(tmp_path / "nowhere"))
+
+
+def test_a_used_up_inotify_limit_falls_back_to_polling(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason names the sysctl."""
+    import drumwatchd.inbox.watcher as module
+
+    class NoInstances:
+        def schedule(self, *args: object, **kwargs: object) -> None:
+            raise OSError(24, "inotify instance limit reached")
+
+    monkeypatch.setattr(module, "Observer", NoInstances)
+    watcher = Watcher(str(inbox), "auto", lambda path: None)
+    assert watcher.mode == "poll"
+    assert "fs.inotify.max_user_instances" in (watcher.reason or "")
+
+
+def test_file_systems_that_give_no_events_are_known() -> None:
+    """Network and FUSE mounts are polled in auto mode."""
+    assert is_silent("nfs4")
+    assert is_silent("fuse.sshfs")
+    assert not is_silent("ext4")
+    assert not is_silent(None)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mountinfo"), reason="Linux only")
+def test_the_file_system_of_a_path_is_told() -> None:
+    """By the innermost mount."""
+    assert file_system_of("/proc/self") == "proc"
+    assert file_system_of("/") not in (None, "proc")

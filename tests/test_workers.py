@@ -1,0 +1,87 @@
+"""A hostile file costs its own turn and nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import misbehave
+from drumwatchd.analysis.settings import AnalysisSettings
+from drumwatchd.analysis.workers import Workers, worker_count
+from drumwatchd.errors import (
+    AnalysisCrashError,
+    AnalysisTimeoutError,
+    ModelError,
+    WorkersStoppedError,
+)
+
+
+@pytest.fixture
+def workers() -> Iterator[Workers]:
+    pool = Workers(
+        AnalysisSettings("/nowhere"), count=1, timeout_seconds=5, memory_mb=1024, idle_seconds=1
+    )
+    yield pool
+    pool.close()
+
+
+def test_a_hang_is_ended_and_the_next_file_goes_on(workers: Workers) -> None:
+    """The overdue worker is killed; a new one takes over."""
+    workers._timeout_seconds = 0.5
+    with pytest.raises(AnalysisTimeoutError, match=r"longer than 0\.5 s"):
+        workers._call(misbehave.hang, "/in/hang.wav")
+    workers._timeout_seconds = 30
+    assert workers._call(misbehave.echo, "/in/good.wav") == "/in/good.wav"
+
+
+@pytest.mark.parametrize(
+    ("function", "says"), [(misbehave.crash, "signal 11"), (misbehave.vanish, "exit code 7")]
+)
+def test_a_crash_is_told_with_its_signal(workers: Workers, function: object, says: str) -> None:
+    """The message says what killed the worker; the next file goes on."""
+    with pytest.raises(AnalysisCrashError, match=says):
+        workers._call(function, "/in/crash.wav")  # type: ignore[arg-type]
+    assert workers._call(misbehave.echo, "/in/good.wav") == "/in/good.wav"
+
+
+def test_a_model_that_cannot_be_loaded_is_said_as_such(workers: Workers) -> None:
+    """Errors of ours cross the process border whole."""
+    with pytest.raises(ModelError) as caught:
+        workers.analyse("/in/a.wav")
+    assert caught.value.path
+
+
+def test_idle_workers_end_and_come_back(workers: Workers) -> None:
+    """`close_if_idle` says when to ask again, and a later file starts new ones."""
+    workers._call(misbehave.echo, "/in/a.wav")
+    now = time.monotonic()
+    due = workers.close_if_idle(now)
+    assert due is not None
+    assert due > now
+    assert workers.alive == 1
+    assert workers.close_if_idle(now + 2) is None
+    assert workers.alive == 0
+    assert [p for p in multiprocessing.active_children() if "pebble" in p.name] == []
+    assert workers._call(misbehave.echo, "/in/b.wav") == "/in/b.wav"
+
+
+def test_stopping_frees_whoever_waits(workers: Workers) -> None:
+    """A file that the workers had is neither filed nor failed."""
+    with ThreadPoolExecutor(1) as executor:
+        future = executor.submit(workers._call, misbehave.hang, "/in/hang.wav")
+        deadline = time.monotonic() + 30
+        while not workers.alive and time.monotonic() < deadline:
+            time.sleep(0.01)
+        workers.close()
+        with pytest.raises(WorkersStoppedError):
+            future.result(30)
+
+
+def test_worker_count() -> None:
+    """A number is taken as it is; 0 means the cores there are, at most four."""
+    assert worker_count(7) == 7
+    assert 1 <= worker_count(0) <= 4
