@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from msgspec import inspect, structs
@@ -97,28 +97,31 @@ def _report_value(
     """Say what is wrong with a value that msgspec refused; of a list, with each element."""
     expected = inspect.type_info(field.type)
     if not (isinstance(expected, inspect.VarTupleType) and isinstance(value, list) and value):
-        faults.add(key, _problem(value, expected), _fix(str(key[-1]), value, field, proposal))
+        faults.add(
+            key, _problem(value, describe(field.type)), _fix(str(key[-1]), value, field, proposal)
+        )
         return
     for number, item in enumerate(value):
         if not isinstance(item, str):
             fix = f'write "{_short(item)}"' if isinstance(item, int | float) else "remove it"
-            faults.add((*key, number), _problem(item, expected.item_type), fix)
+            faults.add((*key, number), _problem(item, "text in quotes"), fix)
         elif not item or "\0" in item:
-            faults.add((*key, number), _problem(item, expected.item_type), "remove it")
+            faults.add((*key, number), _problem(item, "text in quotes"), "remove it")
 
 
-def _problem(value: object, expected: inspect.Type) -> str:
+def _problem(value: object, expected: str) -> str:
     if value in ("", []):
         return "must not be empty"
     if isinstance(value, str) and "\0" in value:
         return "must not contain a NUL character"
-    return f"must be {describe(expected)}, not {_short(value)}"
+    return f"must be {expected}, not {_short(value)}"
 
 
-def describe(expected: inspect.Type) -> str:
-    """What a key may hold, in words."""
+def describe(type_: Any) -> str:
+    """What a key of this type may hold, in words."""
+    expected = inspect.type_info(type_)
     if isinstance(expected, inspect.LiteralType):
-        return listed(toml_value(value) for value in expected.values)
+        return listed(map(toml_value, get_args(type_)))
     if isinstance(expected, inspect.VarTupleType):
         return "a list of texts"
     if isinstance(expected, inspect.IntType | inspect.FloatType):

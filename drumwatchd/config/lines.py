@@ -123,11 +123,8 @@ class _Reader:
     def read_elements(self, path: Key) -> None:
         number = 0
         while self.here not in ("", "]"):
-            if self.here == ",":
-                number += 1
-                self.advance()
-            elif self.here == "\n":
-                self.advance()
+            if self.here in (",", "\n", "}"):
+                number += self.advance() == ","
             else:
                 self.mark((*path, number), self.line)
                 self.read_value((*path, number))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -111,16 +112,26 @@ def _parse(text: str, file: Path) -> dict[str, Any]:
     except tomli.TOMLDecodeError as error:
         problem = re.sub(r" \(at .*\)$", "", str(error))
         place = re.search(r"\(at line (\d+)", str(error))
-        line = int(place[1]) if place else text.count("\n") + 1
+        line = int(place[1]) if place else _line_left_open(text)
         faults = Faults({("",): line})
         faults.add(("",), f"is not TOML: {problem}", _syntax_fix(text, line))
         raise faults.error(file) from error
 
 
+def _line_left_open(text: str) -> int:
+    """The line of the quote or bracket that has no partner until the end: all before it is TOML."""
+    lines = text.split("\n")
+    for count in range(len(lines) - 1, 0, -1):
+        with contextlib.suppress(tomli.TOMLDecodeError):
+            tomli.loads("\n".join(lines[:count]))
+            return count + 1
+    return 1
+
+
 def _syntax_fix(text: str, line: int) -> str:
     """Guess the commonest slip, a text without quotes, from the line itself."""
-    lines = text.splitlines()
-    pair = re.match(r"\s*([\w.-]+)\s*=\s*([^\s\"'\[{#][^#]*)", lines[line - 1] if lines else "")
+    content = text.split("\n")[line - 1]
+    pair = re.match(r"\s*([\w.-]+)\s*=\s*([^\s\"'\[{#][^#]*)", content)
     if pair and not re.fullmatch(r"[\d.]+|true|false", pair[2].strip()):
         return f'text stands in quotes: {pair[1]} = "{pair[2].strip()}"'
     return "look at this line and the one above it for a quote, bracket or = that is missing"
