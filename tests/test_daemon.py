@@ -18,7 +18,7 @@ from home import Home, wait_for
 pytestmark = pytest.mark.e2e
 
 FORMATS = {
-    "kick.wav": "kick", "snare.aiff": "snare", "hat.aif": "hihat_closed", "crash.flac": "crash",
+    "kick.wav": "kick", "snare.aiff": "snare", "hat.aif": "hat", "crash.flac": "crash",
     "tom.ogg": "tom", "clap.opus": "clap", "bell.mp3": "cowbell", "ride.w64": "ride",
     "noise.caf": "noise", "bass.au": "bass",
 }  # fmt: skip
@@ -93,7 +93,7 @@ def test_a_tree_moved_in_and_files_that_arrive_later_inside_it(home: Home) -> No
     """Nested files need no event of their own."""
     made = make(home.folder / "pack" / "a" / "b", 3)
     contents = [path.read_bytes() for path in made]
-    later = make(home.folder / "later", 2, kinds=("hihat_closed",))
+    later = make(home.folder / "later", 2, kinds=("hat",))
     contents += [path.read_bytes() for path in later]
     with home.running():
         os.rename(home.folder / "pack", home.inbox / "pack")
