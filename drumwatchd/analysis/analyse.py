@@ -1,0 +1,138 @@
+"""From a path to an `Analysis`: decode, features, network, verdict. Runs in worker processes.
+
+Models stay loaded per process; a changed model folder is noticed by its card.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from drumwatchd.analysis import audio, labels
+from drumwatchd.analysis.classifier import Classifier
+from drumwatchd.analysis.features import FeatureExtractor
+from drumwatchd.analysis.model_card import CARD_NAME
+from drumwatchd.analysis.result import Analysis, Verdict
+from drumwatchd.analysis.settings import AnalysisSettings
+from drumwatchd.errors import AnalysisError, ModelError, SourceChangedError
+
+Array = npt.NDArray[np.float32]
+Failure = AnalysisError | SourceChangedError
+
+SILENT = "silent"
+# More gain nothing and cost memory: one batch of features and activations is about 60 MB.
+_BATCH_SIZE = 32
+
+
+def analyse(path: str, settings: AnalysisSettings) -> Analysis:
+    """Judge one file.
+
+    Raises:
+        AnalysisError: if the file can't be judged.
+        ModelError: if the model can't be used.
+        SourceChangedError: if the file is gone.
+    """
+    classifier, extractor = _loaded(settings.model_dir, _stamp(settings.model_dir))
+    recording = audio.load(path, classifier.card.features)
+    outputs = classifier.predict(extractor(recording.y)[None])
+    return _analysis(recording, outputs[0][0], outputs[1][0], classifier, settings)
+
+
+def analyse_many(
+    paths: Sequence[str], settings: AnalysisSettings
+) -> list[Analysis | Failure]:
+    """Judge several files, the network in batches; a file that can't be judged gives its error.
+
+    Raises:
+        ModelError: if the model can't be used.
+    """
+    results: list[Analysis | Failure] = []
+    for start in range(0, len(paths), _BATCH_SIZE):
+        results += _analyse_batch(paths[start : start + _BATCH_SIZE], settings)
+    return results
+
+
+def _analyse_batch(
+    paths: Sequence[str], settings: AnalysisSettings
+) -> list[Analysis | Failure]:
+    classifier, extractor = _loaded(settings.model_dir, _stamp(settings.model_dir))
+    loaded = [_load_or_error(path, classifier) for path in paths]
+    recordings = [item for item in loaded if isinstance(item, audio.Recording)]
+    if not recordings:
+        return [item for item in loaded if not isinstance(item, audio.Recording)]
+    features = np.stack([extractor(recording.y) for recording in recordings])
+    judged = zip(*classifier.predict(features), strict=True)
+    return [
+        _analysis(item, *next(judged), classifier, settings)
+        if isinstance(item, audio.Recording)
+        else item
+        for item in loaded
+    ]
+
+
+def _load_or_error(path: str, classifier: Classifier) -> audio.Recording | Failure:
+    try:
+        return audio.load(path, classifier.card.features)
+    except (AnalysisError, SourceChangedError) as error:
+        return error
+
+
+def _analysis(
+    recording: audio.Recording,
+    embedding: Array,
+    probabilities: Array,
+    classifier: Classifier,
+    settings: AnalysisSettings,
+) -> Analysis:
+    card = classifier.card
+    verdict = labels.judge(
+        dict(zip(card.labels, probabilities.tolist(), strict=True)),
+        threshold=settings.confidence_threshold,
+        top_k=settings.top_k,
+        targets=settings.target_labels,
+        canonical_of=card.canonical_of,
+    )
+    if recording.is_silent:
+        verdict = _silent(verdict)
+    return Analysis(
+        verdict=verdict,
+        model=card.id,
+        embedding=embedding.astype("<f2").tobytes(),
+        duration_seconds=recording.duration_seconds,
+        sample_rate_hz=recording.sample_rate_hz,
+        channels=recording.channels,
+    )
+
+
+def _silent(verdict: Verdict) -> Verdict:
+    """Nothing is heard, so misc is certain whatever the network makes of an empty picture."""
+    probabilities = dict.fromkeys(verdict.probabilities, 0.0) | {labels.MISC: 1.0}
+    return dataclasses.replace(
+        verdict,
+        label=labels.MISC,
+        folded=labels.MISC,
+        confidence=1.0,
+        probabilities=probabilities,
+        reason=SILENT,
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(model_dir: str, stamp: tuple[int, int]) -> tuple[Classifier, FeatureExtractor]:
+    classifier = Classifier(model_dir)
+    return classifier, FeatureExtractor(classifier.card.features)
+
+
+def _stamp(model_dir: str) -> tuple[int, int]:
+    """Changes when the model in the folder does: its card is always replaced, never edited."""
+    path = os.path.join(model_dir, CARD_NAME)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise ModelError(f"no model card ({error.strerror})", path=path) from error
+    return status.st_ino, status.st_mtime_ns

@@ -1,0 +1,176 @@
+"""Read the beginning of a sound file as mono, at the rate that the network wants.
+
+Only as much is decoded as the network's window needs, in blocks, so that neither a twelve-hour take
+nor 32 channels at 384 kHz cost more memory than a hit does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from drumwatchd.analysis.model_card import FeatureSpec
+from drumwatchd.errors import DecodeError, SourceChangedError
+
+Signal = npt.NDArray[np.float32]
+
+# Quieter than one step of a 14-bit converter: dither, or nothing.
+SILENT_BELOW = 1e-4
+# Real files keep within these; a header that says otherwise lies and would cost memory.
+_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 1_000, 1_536_000
+_BLOCK_VALUES = 1 << 20
+# Rounding and the resampler's reach at the end of the window.
+_SPARE_SECONDS = 0.02
+# A stereo mix this far below its loudest channel has cancelled itself out.
+_CANCELLED_BELOW = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The analysed beginning of a file, and what its header says.
+
+    Attributes:
+        y: float32 [shape=(n,)], mono, n ≤ n_samples, from the onset on, level as stored.
+        sr: sample rate of `y`, Hz.
+        duration_seconds: length of the whole file.
+        sample_rate_hz: as stored.
+        channels: as stored.
+    """
+
+    y: Signal
+    sr: int
+    duration_seconds: float
+    sample_rate_hz: int
+    channels: int
+
+    @property
+    def is_silent(self) -> bool:
+        """Nothing to hear: the swing, constant offset left aside, stays below -80 dBFS."""
+        return float(np.ptp(self.y)) / 2 < SILENT_BELOW
+
+
+def load(path: str, spec: FeatureSpec) -> Recording:
+    """Decode the window of `path` that `spec` asks for.
+
+    Leading silence is skipped: many packs have some, and the network is trained on onsets.
+
+    Raises:
+        DecodeError: if it is no regular file, no audio, empty, damaged, or holds NaN or infinity.
+        SourceChangedError: if it is gone.
+    """
+    with _opened(path) as descriptor, _decoder(descriptor, path) as sound:
+        rate, channels = int(sound.samplerate), int(sound.channels)
+        if not _LOWEST_RATE_HZ <= rate <= _HIGHEST_RATE_HZ:
+            raise DecodeError(f"the header says {rate} Hz, which no sample has", path=path)
+        seconds = spec.n_samples / spec.sr + spec.onset_search_seconds + _SPARE_SECONDS
+        y = _read_mono(sound, int(seconds * rate), path)
+        duration_seconds = max(int(sound.frames), y.size) / rate
+    y = resample(y, rate, spec.sr)
+    y = y[onset(y, spec) :][: spec.n_samples]
+    return Recording(np.ascontiguousarray(y), spec.sr, duration_seconds, rate, channels)
+
+
+def resample(y: Signal, sr_from: int, sr_to: int) -> Signal:
+    """Change the rate of float32 `y` [shape=(n,)]; soxr's HQ, since QQ aliases audibly."""
+    if sr_from == sr_to:
+        return y
+    changed = soxr.resample(y, sr_from, sr_to, quality="HQ")
+    # A handful of samples at a high rate can round to none at a lower one.
+    return np.asarray(changed if changed.size else y[:1], dtype=np.float32)
+
+
+def onset(y: Signal, spec: FeatureSpec) -> int:
+    """Where the window begins: a little before `y` first comes near its peak.
+
+    Args:
+        y: float32 [shape=(n,)], n ≥ 1.
+        spec: names the level, the margin, and how far to look.
+
+    Returns:
+        An index into `y`; 0 if nothing precedes the sound.
+    """
+    envelope = np.abs(y)
+    level = float(envelope.max()) * 10.0 ** (spec.onset_db / 20.0)
+    first = int(np.argmax(envelope >= level))
+    return max(0, min(first - spec.onset_margin, int(spec.onset_search_seconds * spec.sr)))
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[int]:
+    """A descriptor of a regular file; never follows a link, never waits for a FIFO's writer."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(os.fsencode(path), flags)
+    except FileNotFoundError as error:
+        raise SourceChangedError("the file is gone", path=path) from error
+    except OSError as error:
+        raise DecodeError(_why_not_opened(error), path=path) from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise DecodeError("not a regular file", path=path)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _why_not_opened(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return "a symbolic link, not a file"
+    if error.errno == errno.ENXIO:
+        return "not a regular file"
+    return f"can't be opened ({error.strerror})"
+
+
+@contextlib.contextmanager
+def _decoder(descriptor: int, path: str) -> Iterator[soundfile.SoundFile]:
+    """libsndfile on `descriptor`, its complaints in plain language."""
+    if os.fstat(descriptor).st_size == 0:
+        raise DecodeError("the file is empty (0 bytes)", path=path)
+    try:
+        with soundfile.SoundFile(descriptor, closefd=False) as sound:
+            yield sound
+    except soundfile.LibsndfileError as error:
+        reason = str(error.error_string).strip().rstrip(".")
+        raise DecodeError(f"can't be decoded as audio ({reason})", path=path) from error
+
+
+def _read_mono(sound: soundfile.SoundFile, n_frames: int, path: str) -> Signal:
+    """The first `n_frames` frames as the mean of the channels, or the loudest if they cancel."""
+    mono, channel_peaks = _mix(sound, n_frames)
+    if not mono.size:
+        raise DecodeError("no audio in the file (0 frames)", path=path)
+    if not (np.isfinite(mono).all() and np.isfinite(channel_peaks).all()):
+        raise DecodeError("holds samples that are no numbers (NaN or infinity)", path=path)
+    loudest = int(np.argmax(channel_peaks))
+    if np.abs(mono).max() < _CANCELLED_BELOW * channel_peaks[loudest]:
+        sound.seek(0)
+        mono, _ = _mix(sound, n_frames, only=loudest)
+    return mono
+
+
+def _mix(
+    sound: soundfile.SoundFile, n_frames: int, only: int | None = None
+) -> tuple[Signal, Signal]:
+    """Read block by block: mono float32 [shape=(n,)], and each channel's peak."""
+    block_frames = max(1, _BLOCK_VALUES // sound.channels)
+    parts: list[Signal] = []
+    peaks = np.zeros(sound.channels, dtype=np.float32)
+    left = n_frames
+    while left > 0:
+        block = sound.read(min(left, block_frames), dtype="float32", always_2d=True)
+        if not len(block):
+            break
+        peaks = np.maximum(peaks, np.abs(block).max(axis=0))
+        parts.append(block.mean(axis=1) if only is None else block[:, only].copy())
+        left -= len(block)
+    mono = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+    return mono.astype(np.float32, copy=False), peaks

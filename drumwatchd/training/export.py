@@ -1,0 +1,198 @@
+"""From a trained network to a model folder: `.keras`, `.tflite` in float16, tables and the card."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from drumwatchd.analysis import model_card
+from drumwatchd.analysis.classifier import Classifier
+from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
+from drumwatchd.errors import ModelError
+from drumwatchd.training.corpus import Example
+from drumwatchd.training.evaluate import Figures
+from drumwatchd.training.networks import EMBEDDING_SIZE
+from drumwatchd.training.train import TrainingConfig
+
+Array = npt.NDArray[np.float32]
+
+# Above these, float16 has changed more than rounding explains. The embedding's is a share of its
+# largest value: it is stored in float16 and only compared.
+PARITY_TOLERANCES = {"probabilities": 1e-3, "embedding": 5e-3}
+_LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "soundfile", "soxr")
+
+
+def export(
+    model: keras.Model,
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    figures: Figures | None,
+    training: Sequence[Example],
+    check_x: Array,
+    history: Mapping[str, Sequence[float]] | None = None,
+    confidence_threshold: float = 0.5,
+    created: datetime | None = None,
+) -> Path:
+    """Write the model folder `folder`; it appears whole or not at all, an older one is replaced.
+
+    Args:
+        model: outputs ``embedding`` and ``probabilities``.
+        config: of its training.
+        folder: its last part is the model's id.
+        figures: measured on the held-out fold.
+        training: the examples it was trained on.
+        check_x: features to compare Keras and TFLite on, float32 [shape=(n, bands, frames)].
+        history: of the training, one value per epoch.
+        confidence_threshold: of the figures.
+        created: for the card; now, if left out.
+
+    Raises:
+        ModelError: if the exported network answers otherwise than the trained one.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    part.chmod(0o755)
+    try:
+        weights = to_tflite(model)
+        (part / model_card.WEIGHTS_NAME).write_bytes(weights)
+        model.save(part / "model.keras", include_optimizer=False)
+        _write_json(part / "training.json", _settings(config))
+        _write_json(part / "history.json", history or {})
+        _write_json(part / model_card.LABEL_MAPPING_NAME, dict(enumerate(FINE_LABELS)))
+        _write_json(part / model_card.CANONICAL_MAPPING_NAME, CANONICAL_OF)
+        card = _card(folder.name, model, config, figures, training, confidence_threshold)
+        card["sha256"] = hashlib.sha256(weights).hexdigest()
+        card["created"] = (created or datetime.now(UTC)).isoformat(timespec="seconds")
+        _write_json(part / model_card.CARD_NAME, card)
+        card["parity"] = check_parity(model, part, check_x)
+        _write_json(part / model_card.CARD_NAME, card)
+        _replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def to_tflite(model: keras.Model) -> bytes:
+    """Convert with float16 weights; the batch size stays open.
+
+    Outputs are called ``embedding`` and ``probabilities`` in the signature ``serving_default``.
+    """
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    with contextlib.redirect_stdout(io.StringIO()):  # Keras prints every signature
+        return bytes(converter.convert())
+
+
+def check_parity(model: keras.Model, folder: Path, x: Array) -> dict[str, float]:
+    """Largest difference of each output between the Keras model and the exported one.
+
+    Raises:
+        ModelError: if one differs by more than its part of `PARITY_TOLERANCES`.
+    """
+    if not len(x):
+        return {}
+    expected = model.predict(x, batch_size=256, verbose=0)
+    embeddings, probabilities = Classifier(folder).predict(x)
+    difference = {
+        "probabilities": float(np.abs(probabilities - expected["probabilities"]).max()),
+        "embedding": float(
+            np.abs(embeddings - expected["embedding"]).max()
+            / max(1.0, np.abs(expected["embedding"]).max())
+        ),
+    }
+    for output, value in difference.items():
+        if not value <= PARITY_TOLERANCES[output]:
+            raise ModelError(f"{output} differ by {value:.2g} after export", path=str(folder))
+    return {"n_sounds": len(x), **difference}
+
+
+def _card(
+    model_id: str,
+    model: keras.Model,
+    config: TrainingConfig,
+    figures: Figures | None,
+    training: Sequence[Example],
+    confidence_threshold: float,
+) -> dict[str, Any]:
+    settings = _settings(config)
+    features = settings.pop("features")
+    return {
+        "format": model_card.FORMAT_VERSION,
+        "id": model_id,
+        "labels": list(FINE_LABELS),
+        "label_mapping": model_card.LABEL_MAPPING_NAME,
+        "canonical_mapping": model_card.CANONICAL_MAPPING_NAME,
+        "features": features,
+        "inputs": {"features": ["batch", *config.features.shape]},
+        "outputs": {
+            "embedding": "embedding",
+            "embedding_size": EMBEDDING_SIZE,
+            "probabilities": "probabilities",
+        },
+        "confidence_threshold": confidence_threshold,
+        "parameters": int(model.count_params()),
+        "training": settings,
+        "training_data": _data_of(training),
+        "figures": None if figures is None else figures.as_dict(),
+        "figures_on": f"fold {config.held_out_fold}: whole kits never trained on",
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+def _settings(config: TrainingConfig) -> dict[str, Any]:
+    """The configuration without the path of one machine."""
+    return {key: value for key, value in dataclasses.asdict(config).items() if key != "corpus"}
+
+
+def _data_of(training: Sequence[Example]) -> dict[str, Any]:
+    """What was trained on, with the licence that each source states."""
+    labels = Counter(example.label for example in training)
+    kits = {(example.source, example.kit) for example in training}
+    unknown = {"origin": "not recorded", "licence": "not recorded"}
+    table = json.loads((Path(__file__).parent / "licences.json").read_text(encoding="utf-8"))
+    return {
+        "n_sounds": len(training),
+        "n_kits": len(kits),
+        "labels": {label: labels[label] for label in FINE_LABELS},
+        "sources": [
+            {"source": source, "n_sounds": count, **table.get(source, unknown)}
+            for source, count in sorted(Counter(e.source for e in training).items())
+        ],
+    }
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _replace(part: Path, folder: Path) -> None:
+    """Put `part` where `folder` is."""
+    if not folder.is_dir():
+        os.rename(part, folder)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
+    os.rename(folder, aside / "old")
+    os.rename(part, folder)
+    shutil.rmtree(aside)

@@ -1,0 +1,173 @@
+"""Features of a corpus on disk: several augmented versions of each sound, computed once.
+
+float16 costs a thousandth of a decibel and halves the file; a training run maps it into memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from drumwatchd.analysis import audio
+from drumwatchd.analysis.features import FeatureExtractor
+from drumwatchd.analysis.model_card import FeatureSpec
+from drumwatchd.errors import AnalysisError, SourceChangedError
+from drumwatchd.training import augment
+from drumwatchd.training.corpus import Example
+
+# Part of the cache's name: raise it whenever the same call would give other features.
+VERSION = 1
+SYNTHETIC_SOURCE = "synthetic"
+
+_Task = tuple[Example, int, int, FeatureSpec]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """Features of examples, and what was left out.
+
+    Attributes:
+        x: float16 [shape=(n_examples, n_versions, bands, frames)]; version 0 is not augmented.
+        examples: one for each row of `x`.
+        skipped: (path, reason) of files that couldn't be read.
+    """
+
+    x: npt.NDArray[np.float16]
+    examples: list[Example]
+    skipped: list[tuple[str, str]]
+
+
+def cached_features(
+    examples: Sequence[Example],
+    spec: FeatureSpec,
+    *,
+    n_versions: int,
+    seed: int,
+    folder: Path,
+    processes: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> FeatureSet:
+    """Features of `examples` from the cache in `folder`, computed first where they aren't there."""
+    wanted: dict[str, Any] = {
+        "version": VERSION,
+        "spec": dataclasses.asdict(spec),
+        "n_versions": n_versions,
+        "seed": seed,
+        "examples": [dataclasses.astuple(example) for example in examples],
+    }
+    key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
+    data, index = folder / f"{key}.npy", folder / f"{key}.json"
+    if not index.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        unread = _fill(data, examples, spec, n_versions, seed, processes, progress)
+        index.write_text(json.dumps({**wanted, "skipped": unread}))
+    skipped: dict[int, str] = dict(json.loads(index.read_text())["skipped"])
+    x = np.load(data, mmap_mode="r")
+    kept = [row for row in range(len(examples)) if row not in skipped]
+    return FeatureSet(
+        x if len(kept) == len(examples) else x[kept],
+        [examples[row] for row in kept],
+        [(examples[row].path, reason) for row, reason in skipped.items()],
+    )
+
+
+def synthetic_examples(examples: Sequence[Example], count: int) -> list[Example]:
+    """Examples that `versions_of` makes itself: noises, tones, and real cymbals backwards.
+
+    They teach what no file of the corpus shows: labels without a sound, and sounds that are no
+    drum. `path` names the recipe; for a reverse, the recipe and the file.
+    """
+    long = [e for e in examples if e.label in ("Crash", "Cymbal", "Ride", "China", "Splash")]
+    made = [
+        Example(f"{recipe}:{number}", label, SYNTHETIC_SOURCE, recipe, -1)
+        for recipe, label in (("noise", "Noise"), ("tone", "FX"))
+        for number in range(count)
+    ]
+    made += [
+        Example(f"reverse:{e.path}", "Reverse", SYNTHETIC_SOURCE, "reverse", -1)
+        for e in long[:: max(1, len(long) // max(1, count))][:count]
+    ]
+    return made
+
+
+def versions_of(example: Example, number: int, n_versions: int, spec: FeatureSpec) -> np.ndarray:
+    """All versions of one sound: float16 [shape=(n_versions, bands, frames)].
+
+    Raises:
+        AnalysisError: if the file can't be decoded.
+    """
+    extractor = FeatureExtractor(spec)
+    rng = np.random.default_rng([number, n_versions])
+    y = _sound(example, spec, rng)
+    out = np.empty((n_versions, *spec.shape), dtype=np.float16)
+    for version in range(n_versions):
+        heard = y if version == 0 else augment.augment(y, spec.sr, rng)
+        heard = heard[audio.onset(heard, spec) :]
+        if version > 0:
+            heard = augment.shift_onset(heard, spec.sr, rng)
+        out[version] = extractor(heard[: spec.n_samples])
+    return out
+
+
+def _sound(example: Example, spec: FeatureSpec, rng: np.random.Generator) -> augment.Signal:
+    """The file, a bit longer than the window so that slower versions have a tail."""
+    if example.source != SYNTHETIC_SOURCE:
+        longer = dataclasses.replace(spec, n_samples=spec.n_samples * 5 // 4)
+        return audio.load(example.path, longer).y
+    recipe, _, path = example.path.partition(":")
+    if recipe == "noise":
+        return augment.synthesise_noise(spec.sr, rng)
+    if recipe == "tone":
+        return augment.synthesise_tone(spec.sr, rng)
+    return augment.reverse(audio.load(path, spec).y, spec.sr, rng)
+
+
+def _work(task: _Task) -> np.ndarray | str:
+    example, number, n_versions, spec = task
+    try:
+        return versions_of(example, number, n_versions, spec)
+    except (AnalysisError, SourceChangedError) as error:
+        return error.message
+
+
+def _fill(
+    data: Path,
+    examples: Sequence[Example],
+    spec: FeatureSpec,
+    n_versions: int,
+    seed: int,
+    processes: int,
+    progress: Callable[[int, int], None],
+) -> list[tuple[int, str]]:
+    shape = (len(examples), n_versions, *spec.shape)
+    x = np.lib.format.open_memmap(data, mode="w+", dtype=np.float16, shape=shape)
+    tasks = [
+        (example, seed * 1_000_003 + row, n_versions, spec) for row, example in enumerate(examples)
+    ]
+    skipped = []
+    for row, result in enumerate(_results(tasks, processes)):
+        if isinstance(result, str):
+            skipped.append((row, result))
+        else:
+            x[row] = result
+        progress(row + 1, len(examples))
+    x.flush()
+    return skipped
+
+
+def _results(tasks: list[_Task], processes: int) -> Iterator[np.ndarray | str]:
+    if processes <= 1:
+        yield from map(_work, tasks)
+        return
+    # spawn: a forked child of a process with TensorFlow's threads can hang.
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap(_work, tasks, chunksize=16)

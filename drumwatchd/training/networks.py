@@ -1,0 +1,83 @@
+"""Named architectures. Each takes features and gives an embedding and the fine probabilities.
+
+References:
+    He et al., "Identity Mappings in Deep Residual Networks", 2016 (pre-activation blocks; ours
+    keep batch normalisation after each convolution so that it folds into the weights on export).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+from keras import layers
+
+EMBEDDING_SIZE = 128
+
+# Channels of the residual blocks, and whether the block halves both axes first. About 0.95 million
+# parameters: as many as fit two megabytes in float16.
+_BLOCKS = ((32, False), (64, True), (112, True), (112, False), (152, True))
+
+
+def residual_cnn(shape: tuple[int, int], n_labels: int) -> keras.Model:
+    """Plain 3×3 residual network on a log-mel spectrogram.
+
+    The frequency axis is kept up to the end (a low and a high drum differ in where, not in what),
+    time is averaged (how much of it rings).
+    """
+    features = keras.Input(shape, name="features")
+    x = layers.Reshape((*shape, 1))(features)
+    x = _convolution(x, 32, size=5, strides=2)
+    for channels, halve in _BLOCKS:
+        if halve:
+            x = layers.MaxPooling2D(2, padding="same")(x)
+        x = _residual(x, channels)
+    x = layers.AveragePooling2D((1, x.shape[2]))(x)
+    x = layers.Dropout(0.3)(layers.Flatten()(x))
+    return _with_heads(features, x, n_labels, "residual_cnn")
+
+
+def model1(shape: tuple[int, int], n_labels: int) -> keras.Model:
+    """The reference design: MFCC through dense layers of 512, 256 and 128."""
+    features = keras.Input(shape, name="features")
+    x = layers.Flatten()(features)
+    for units in (512, 256):
+        x = layers.Dense(units, activation="relu")(x)
+        x = layers.Dropout(0.3)(x)
+    return _with_heads(features, x, n_labels, "model1")
+
+
+def _convolution(
+    x: keras.KerasTensor, channels: int, *, size: int = 3, strides: int = 1, relu: bool = True
+) -> keras.KerasTensor:
+    x = layers.Conv2D(channels, size, strides=strides, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization(momentum=0.98)(x)
+    return layers.ReLU()(x) if relu else x
+
+
+def _residual(x: keras.KerasTensor, channels: int) -> keras.KerasTensor:
+    shortcut = x
+    if x.shape[-1] != channels:
+        shortcut = layers.Conv2D(channels, 1, use_bias=False)(x)
+        shortcut = layers.BatchNormalization(momentum=0.98)(shortcut)
+    x = _convolution(_convolution(x, channels), channels, relu=False)
+    return layers.ReLU()(layers.Add()([x, shortcut]))
+
+
+def _with_heads(
+    features: keras.KerasTensor, x: keras.KerasTensor, n_labels: int, name: str
+) -> keras.Model:
+    """The two outputs that every model has: an embedding to compare with, and probabilities."""
+    embedding = layers.Dense(EMBEDDING_SIZE, activation="relu", name="embedding")(x)
+    x = layers.Dropout(0.2)(embedding)
+    logits = layers.Dense(n_labels, name="logits")(x)
+    probabilities = layers.Softmax(name="probabilities", dtype="float32")(logits)
+    return keras.Model(
+        features, {"embedding": embedding, "probabilities": probabilities}, name=name
+    )
+
+
+NETWORKS: dict[str, Callable[[tuple[int, int], int], keras.Model]] = {
+    "residual_cnn": residual_cnn,
+    "model1": model1,
+}
