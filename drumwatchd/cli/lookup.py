@@ -1,0 +1,139 @@
+"""Find what `show` was asked for: a path, a file's content, or the beginning of a digest."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from drumwatchd.cli.output import visible
+from drumwatchd.errors import UsageError
+from drumwatchd.files import digest_of
+from drumwatchd.index.query import places_below
+from drumwatchd.index.reader import Event, Reader, Remembered, Sample
+
+SHORTEST_DIGEST = 4
+SHOWN_MATCHES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that is known of one sample, or of one inbox file that never became one.
+
+    Attributes:
+        sample: its row; None for an inbox file that failed.
+        remembered: the inbox file that was asked for, where it stays.
+        history: what happened, oldest first.
+        duplicates: paths where the same content came again, oldest first.
+        exists: its file is still where the index has it.
+        note: what the asker should know of how it was found.
+    """
+
+    sample: Sample | None
+    remembered: Remembered | None
+    history: Sequence[Event]
+    duplicates: Sequence[str]
+    exists: bool
+    note: str | None = None
+
+
+def find_story(reader: Reader, target: str, *, root: str, default_algorithm: str) -> Story | None:
+    """Find a sample by path, content, digest or file name, in this order.
+
+    Args:
+        reader: the index.
+        target: as typed.
+        root: the archive's folder, absolute.
+        default_algorithm: the digest in use, unless the index says otherwise.
+
+    Returns:
+        None where the index knows nothing of it.
+
+    Raises:
+        UsageError: the beginning of a digest, or a name, fits several samples.
+    """
+    path = os.path.abspath(os.path.expanduser(target))
+    remembered = reader.remembered(path)
+    sample, note = _by_path(reader, target, path, root, default_algorithm)
+    if sample is None and remembered is None:
+        sample = _by_digest(reader, target) or _by_name(reader, target, root)
+    if sample is None and remembered is not None and remembered.digest:
+        sample = next(iter(reader.by_digest(remembered.digest, limit=1)), None)
+    if remembered is not None and remembered.outcome == "duplicate":
+        note = "the path you gave holds a duplicate; this is the original"
+    if sample is not None:
+        return _tell(reader, sample, remembered, root, note)
+    if remembered is not None:
+        history = reader.history_of_path(path)
+        return Story(None, remembered, history, (), os.path.lexists(path))
+    return None
+
+
+def _by_path(
+    reader: Reader, target: str, path: str, root: str, default_algorithm: str
+) -> tuple[Sample | None, str | None]:
+    """The sample in the archive at this path, or with this file's content, or once from it."""
+    for place in [*places_below(root, path), os.path.normpath(target)]:
+        if found := reader.by_path(place):
+            return found[0], None
+    digest = _digest_of_file(path, reader.meta("hash_algorithm") or default_algorithm)
+    if digest and (found := reader.by_digest(digest, limit=1)):
+        return found[0], None
+    if found := reader.by_source(path):
+        sample = found[0]
+        if digest and digest != sample.digest:
+            return sample, "another file stands at this path now; this is what came from it before"
+        return sample, None
+    return None, None
+
+
+def _digest_of_file(path: str, algorithm: str) -> str | None:
+    try:
+        path = os.path.realpath(path)
+        return digest_of(path, algorithm) if stat.S_ISREG(os.stat(path).st_mode) else None
+    except OSError:
+        return None
+
+
+def _by_digest(reader: Reader, target: str) -> Sample | None:
+    if len(target) < SHORTEST_DIGEST or not re.fullmatch(r"[0-9A-Fa-f]+", target):
+        return None
+    found = reader.by_digest(target, limit=SHOWN_MATCHES + 1)
+    return _only_one(found, f"the digest {target} is cut too short", "give more of its digits")
+
+
+def _by_name(reader: Reader, target: str, root: str) -> Sample | None:
+    if os.path.basename(target) != target:
+        return None
+    found = reader.by_name(target, limit=SHOWN_MATCHES + 1)
+    message = f"several samples are called {visible(target)}"
+    return _only_one(found, message, "give the path or the digest")
+
+
+def _only_one(found: Sequence[Sample], message: str, hint: str) -> Sample | None:
+    if len(found) < 2:
+        return found[0] if found else None
+    lines = [
+        f"  {sample.digest[:12]}  {sample.label or sample.state:<8} {visible(sample.path or sample.source)}"
+        for sample in found[:SHOWN_MATCHES]
+    ]
+    if len(found) > SHOWN_MATCHES:
+        lines.append("  …")
+    raise UsageError("\n".join([f"{message}:", *lines]), hint=hint)
+
+
+def _tell(
+    reader: Reader, sample: Sample, remembered: Remembered | None, root: str, note: str | None
+) -> Story:
+    history = reader.history(sample.digest)
+    again = [event.path for event in history if event.event == "duplicate" and event.path]
+    return Story(
+        sample=sample,
+        remembered=remembered,
+        history=history,
+        duplicates=tuple(dict.fromkeys(again)),
+        exists=os.path.lexists(sample.location(root)),
+        note=note,
+    )

@@ -1,0 +1,420 @@
+"""Query terms, in the manner of beets, compiled to parameterised SQL.
+
+Terms are joined by *and*, a comma stands for *or*, a leading ``-`` or ``^`` negates, and
+``field+`` / ``field-`` sorts. Nothing here opens the index: the same terms give the same SQL.
+`docs/reference/queries.md` is the long form.
+
+References:
+    beets, "Queries": https://beets.readthedocs.io/en/stable/reference/query.html
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from drumwatchd.errors import QueryError
+from drumwatchd.index.paths import from_db, to_db
+from drumwatchd.index.ranges import (
+    BYTE_UNITS,
+    FRACTION_UNITS,
+    SECOND_UNITS,
+    RangeError,
+    Span,
+    number_span,
+    time_span,
+)
+
+STATES = ("claimed", "placing", "filed", "quarantined")
+MODES = ("move", "copy", "hardlink", "symlink", "none")
+# SQLite refuses LIKE patterns above 50,000 bytes; no path is longer than this.
+LONGEST_WORD = 8_192
+
+_WORD = "word"  # the value, or a part of it, ignoring case
+_LABEL = "label"  # the whole value, ignoring case
+_PLACE = "place"  # a file or folder, or part of its path
+_DIGEST = "digest"
+_TIME = "time"
+_FLAG = "flag"
+# Field → what its terms mean, and for text how it is read from the row.
+KINDS: Mapping[str, str | Mapping[str, float]] = {
+    "name": _WORD, "path": _PLACE, "label": _LABEL, "fine": _LABEL,
+    "confidence": FRACTION_UNITS, "added": _TIME, "source": _PLACE, "pack": _WORD,
+    "digest": _DIGEST, "model": _WORD, "state": _LABEL, "duration": SECOND_UNITS,
+    "size": BYTE_UNITS, "inbox": _PLACE, "mode": _LABEL, "reason": _WORD, "retained": _FLAG,
+}  # fmt: skip
+FIELDS = tuple(KINDS)
+# A word without a field looks here: what the sample is called and what it is.
+SEARCHED = ("name", "path", "label", "fine", "pack")
+CHOICES = {"state": STATES, "mode": MODES}
+# Columns that an index of their own can narrow.
+NARROWING = ("digest", "added", "confidence")
+
+Predicate = Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One term as SQL over ``samples``; `column` is what an index could narrow, else None."""
+
+    sql: str
+    parameters: tuple[Any, ...] = ()
+    column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to list, and in which order.
+
+    Attributes:
+        groups: any of these groups; all clauses of a group.
+        order: (field, descending), most important first; empty for the order of arrival.
+        predicates: functions that the SQL calls, by name; each takes column values.
+    """
+
+    groups: tuple[tuple[Clause, ...], ...]
+    order: tuple[tuple[str, bool], ...] = ()
+    predicates: Mapping[str, Predicate] = field(default_factory=dict)
+
+    def where(self) -> tuple[str, tuple[Any, ...]]:
+        """The whole condition and its parameters."""
+        texts, parameters = [], []
+        for group in self.groups:
+            texts.append(" AND ".join(clause.sql for clause in group) or "1")
+            parameters += [value for clause in group for value in clause.parameters]
+        return " OR ".join(f"({text})" for text in texts), tuple(parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """One term taken apart; `start` is where `value` begins in `text`."""
+
+    text: str
+    negated: bool
+    field: str | None
+    operator: str  # "", ":" regex, "=" the very value, "=~" the same ignoring case
+    value: str
+    start: int
+
+    def fault(self, message: str, position: int, hint: str) -> QueryError:
+        """The error for this term; `position` counts characters before the fault."""
+        where = f"at character {position + 1} of the term {self.text!r}"
+        return QueryError(f"{message}, {where}", hint=hint)
+
+
+def compile_query(terms: Sequence[str], *, root: str, now: float) -> Query:
+    """Compile the words of a command line.
+
+    Args:
+        terms: as the shell passes them.
+        root: the archive's folder, absolute; `path:` terms may name files below it.
+        now: Unix time that ages count back from.
+
+    Raises:
+        QueryError: a term can't be read; says which, where, and what to write.
+    """
+    sides, order = _split(terms)
+    compiler = _Compiler(root, now)
+    groups = tuple(compiler.group(side) for side in sides)
+    return Query(groups, tuple(order), compiler.predicates)
+
+
+def fold_text(text: str) -> str:
+    """Text as it is compared: composed, without case."""
+    return text.casefold() if text.isascii() else _compose(_compose(text).casefold())
+
+
+def nearest(word: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """The known word that `word` most looks like; a higher `cutoff` (to 1) is stricter."""
+    import difflib  # only a fault needs it
+
+    found = difflib.get_close_matches(word.lower(), [item.lower() for item in known], 1, cutoff)
+    return next((item for item in known if item.lower() in found), None)
+
+
+def _compose(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+# -- words to terms ---------------------------------------------------------------------------
+
+
+def _split(terms: Sequence[str]) -> tuple[list[list[_Term]], list[tuple[str, bool]]]:
+    """Part the terms at the commas and take the sort orders out."""
+    sides: list[list[_Term]] = [[]]
+    order: list[tuple[str, bool]] = []
+    for text in terms:
+        word = text.removesuffix(",")
+        if sort := _sort_of(word):
+            order.append(sort)
+        elif word:
+            sides[-1].append(_take_apart(word))
+        if word != text:
+            sides.append([])
+    if len(sides) > 1 and not all(sides):
+        raise QueryError(
+            "one side of a ',' has no term and would list everything",
+            hint="write terms on both sides, or leave the comma out",
+        )
+    return sides, order
+
+
+def _sort_of(text: str) -> tuple[str, bool] | None:
+    if text[-1:] not in ("+", "-") or not re.fullmatch(r"[A-Za-z]+[+-]", text):
+        return None
+    name = text[:-1].lower()
+    if name in KINDS:
+        return name, text.endswith("-")
+    if close := nearest(name, FIELDS, 0.8):
+        raise QueryError(
+            f"there is no field {text[:-1]!r} to sort by, at character 1 of the term {text!r}",
+            hint=f"did you mean {close}{text[-1]}? To look for the text, write name:{text}",
+        )
+    return None
+
+
+def _take_apart(text: str) -> _Term:
+    negated = len(text) > 1 and text[0] in "-^"
+    start = int(negated)
+    rest = text[start:]
+    if _is_place(rest):
+        return _Term(text, negated, "path", "", rest, start)
+    name: str | None = None
+    if key := re.match(r"([^\s:]*[^\s:\\]):", rest):
+        name = key[1].lower()
+        _check_field(text, start, name)
+        start += key.end()
+        rest = rest[key.end() :]
+    operator = next((sign for sign in (":", "=~", "=") if rest.startswith(sign)), "")
+    start += len(operator)
+    value = rest[len(operator) :].replace("\\:", ":") if operator != ":" else rest[1:]
+    term = _Term(text, negated, name, operator, value, start)
+    if not value and operator != "=":
+        raise term.fault("a value is missing", start, "quote values that hold spaces")
+    return term
+
+
+def _check_field(text: str, start: int, name: str) -> None:
+    if name in KINDS:
+        return
+    close = nearest(name, FIELDS)
+    meant = f"did you mean {close}? " if close else ""
+    escaped = text[start:].replace(":", "\\:", 1)
+    raise QueryError(
+        f"there is no field {name!r}, at character {start + 1} of the term {text!r}",
+        hint=f"{meant}Fields: {', '.join(FIELDS)}. To look for the text, write '{escaped}'",
+    )
+
+
+def _is_place(text: str) -> bool:
+    return text.startswith(("/", "./", "../", "~/")) or text in (".", "..", "~")
+
+
+# -- terms to SQL -----------------------------------------------------------------------------
+
+
+class _Compiler:
+    """Holds what every term needs, and the predicates that terms ask for."""
+
+    def __init__(self, root: str, now: float) -> None:
+        self.root = root
+        self.now = now
+        self.predicates: dict[str, Predicate] = {}
+
+    def group(self, terms: Sequence[_Term]) -> tuple[Clause, ...]:
+        """The clauses of one side of the commas; samples in the archive, unless it names a state."""
+        clauses = [self.clause(term) for term in terms]
+        if not any(term.field == "state" for term in terms):
+            clauses.insert(0, Clause("state = 'filed'"))
+        return tuple(clauses)
+
+    def clause(self, term: _Term) -> Clause:
+        clause = self._positive(term)
+        if not term.negated:
+            return clause
+        # A field that is NULL doesn't match, so its negation does.
+        return Clause(f"({clause.sql}) IS NOT TRUE", clause.parameters)
+
+    def _positive(self, term: _Term) -> Clause:
+        kind = KINDS[term.field] if term.field else _WORD
+        if term.operator or kind == _WORD or term.field is None:
+            return self._text(term)
+        if not isinstance(kind, str):
+            return _span_clause(term, lambda value: number_span(value, kind))
+        if kind == _PLACE:
+            return self._place(term)
+        if kind == _TIME:
+            return _span_clause(term, lambda value: time_span(value, self.now))
+        if kind == _FLAG:
+            return _flag(term)
+        return _digest(term) if kind == _DIGEST else self._label(term)
+
+    def _text(self, term: _Term) -> Clause:
+        fields = (term.field,) if term.field else SEARCHED
+        if term.field and not isinstance(KINDS[term.field], str):
+            raise term.fault(
+                f"{term.field} is a number", term.start - 1, f"write {term.field}:LOW..HIGH"
+            )
+        if KINDS.get(term.field or "") in (_TIME, _FLAG):
+            raise term.fault(f"{term.field} is not text", term.start - 1, "leave the sign out")
+        # Below the archive for a word alone: the archive's own folder would match every sample.
+        columns = [_column(name) for name in fields] if term.field else list(SEARCHED)
+        if term.operator == ":":
+            return self._predicate(columns, _regex(term))
+        if term.operator == "=":
+            value = to_db(term.value)
+            return _any_of([Clause(f"{column} = ?", (value,)) for column in columns])
+        if term.operator == "=~":
+            return self._predicate(columns, _equals(fold_text(term.value)))
+        return self._contains(term, columns)
+
+    def _contains(self, term: _Term, columns: Sequence[str]) -> Clause:
+        word = fold_text(term.value)
+        if len(word) > LONGEST_WORD:
+            raise term.fault("this is longer than any path", term.start, "look for less")
+        if not word.isascii():
+            # Nothing that is all ASCII holds a word that isn't; most names are left here.
+            return self._predicate(columns, lambda text: word in fold_text(text), skip_ascii=True)
+        pattern = "%" + re.sub(r"([%_\\])", r"\\\1", word) + "%"
+        # The cast keeps names that are not UTF-8 in, whatever SQLite was built to think of blobs.
+        likes = (f"CAST({column} AS TEXT) LIKE ? ESCAPE '\\'" for column in columns)
+        return _any_of([Clause(like, (pattern,)) for like in likes])
+
+    def _label(self, term: _Term) -> Clause:
+        choices = CHOICES.get(term.field or "")
+        if choices and term.value.lower() not in choices:
+            close = nearest(term.value, choices)
+            meant = f"did you mean {close}? " if close else ""
+            raise term.fault(
+                f"there is no {term.field} {term.value!r}",
+                term.start,
+                f"{meant}It is one of {', '.join(choices)}",
+            )
+        if term.value.isascii():
+            return Clause(f"{term.field} = ? COLLATE NOCASE", (term.value,))
+        return self._predicate([str(term.field)], _equals(fold_text(term.value)))
+
+    def _place(self, term: _Term) -> Clause:
+        column = _column(str(term.field))
+        if not _is_place(term.value):
+            return self._contains(term, [column])
+        target = os.path.abspath(os.path.expanduser(term.value))
+        if term.field != "path":
+            return _below(column, target)
+        places = places_below(self.root, target)
+        clauses = [Clause("path IS NOT NULL")]
+        if "" not in places:
+            clauses = [_below("path", place) for place in places]
+        source = _below("source", target)
+        clauses.append(Clause(f"(path IS NULL AND {source.sql})", source.parameters))
+        return _any_of(clauses)
+
+    def _predicate(
+        self, columns: Sequence[str], test: Callable[[str], bool], *, skip_ascii: bool = False
+    ) -> Clause:
+        """A condition that only Python can decide; true if any column passes."""
+
+        def any_passes(*values: str | bytes | None) -> int:
+            for value in values:
+                if value is None or (skip_ascii and value.isascii()):
+                    continue
+                if test(value if isinstance(value, str) else from_db(value)):
+                    return 1
+            return 0
+
+        name = f"passes_{len(self.predicates)}"
+        self.predicates[name] = any_passes
+        return Clause(f"{name}({', '.join(columns)})")
+
+
+def _any_of(clauses: Sequence[Clause]) -> Clause:
+    sql = " OR ".join(clause.sql for clause in clauses)
+    return Clause(f"({sql})", tuple(value for clause in clauses for value in clause.parameters))
+
+
+def _column(name: str) -> str:
+    return "coalesce(path, source)" if name == "path" else name
+
+
+def _regex(term: _Term) -> Callable[[str], bool]:
+    try:
+        search = re.compile(term.value).search
+    except (re.error, OverflowError, RecursionError) as error:
+        position = getattr(error, "pos", None) or 0
+        raise term.fault(
+            f"the regular expression can't be read ({getattr(error, 'msg', error)})",
+            term.start + position,
+            "Python's syntax; quote it for the shell",
+        ) from error
+    return lambda value: search(value) is not None
+
+
+def _equals(word: str) -> Callable[[str], bool]:
+    return lambda value: fold_text(value) == word
+
+
+def _span_clause(term: _Term, read: Callable[[str], Span]) -> Clause:
+    try:
+        span = read(term.value)
+    except RangeError as error:
+        raise term.fault(str(error), term.start + error.position, error.hint) from error
+    column = str(term.field)
+    bounds = [(">=", span.low), ("<=" if span.closed else "<", span.high)]
+    wanted = [(sign, value) for sign, value in bounds if value is not None]
+    sql = " AND ".join(f"{column} {sign} ?" for sign, _ in wanted) or f"{column} IS NOT NULL"
+    return Clause(
+        f"({sql})",
+        tuple(value for _, value in wanted),
+        column if column in NARROWING and wanted else None,
+    )
+
+
+def _digest(term: _Term) -> Clause:
+    prefix = term.value.lower()
+    if odd := re.search(r"[^0-9a-f]", prefix):
+        raise term.fault(
+            "a digest has only the digits 0-9 and a-f",
+            term.start + odd.start(),
+            "give its beginning, as show and ls --json print it",
+        )
+    # 'g' sorts behind every digit that may follow.
+    return Clause("(digest >= ? AND digest < ?)", (prefix, prefix + "g"), "digest")
+
+
+def _flag(term: _Term) -> Clause:
+    values = {"yes": 1, "true": 1, "1": 1, "no": 0, "false": 0, "0": 0}
+    value = values.get(term.value.lower())
+    if value is None:
+        raise term.fault(f"{term.value!r} is neither yes nor no", term.start, "write yes or no")
+    return Clause(f"{term.field} = ?", (value,))
+
+
+def places_below(root: str, target: str) -> list[str]:
+    """The spellings of `target` relative to the archive, ``''`` for the archive or above it.
+
+    Links are followed as a second reading, so that both names of a linked archive work.
+    """
+    pairs = [(os.path.abspath(root), target), (os.path.realpath(root), os.path.realpath(target))]
+    found = []
+    for base, path in pairs:
+        if base == path or base.startswith(path.rstrip("/") + "/"):
+            found.append("")
+        elif path.startswith(base.rstrip("/") + "/"):
+            found.append(path[len(base.rstrip("/")) + 1 :])
+    return list(dict.fromkeys(found))
+
+
+def _below(column: str, place: str) -> Clause:
+    """The file itself, or everything below that folder; text and blobs sort apart."""
+    raw = os.fsencode(place.rstrip("/"))
+    # '0' follows '/', so this span holds all that begins with the folder's name and a slash.
+    spans: list[tuple[Any, Any]] = [(raw + b"/", raw + b"0")]
+    if isinstance(to_db(place), str):
+        text = place.rstrip("/")
+        spans.append((text + "/", text + "0"))
+    inside = [Clause(f"({column} >= ? AND {column} < ?)", span) for span in spans]
+    return _any_of([Clause(f"{column} = ?", (to_db(place),)), *inside])

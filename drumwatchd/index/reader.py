@@ -1,0 +1,383 @@
+"""The index, opened to read and never to write: what `status`, `ls` and `show` ask of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drumwatchd.errors import IndexStoreError
+from drumwatchd.index.paths import from_db, to_db
+from drumwatchd.index.query import NARROWING, Clause, Query
+from drumwatchd.index.schema import SCHEMA_VERSION, schema_version
+
+BUSY_TIMEOUT_SECONDS = 5.0
+# Up to so many rows an index is the shorter way; beyond, one pass over the narrow table is.
+NARROW_ROWS = 20_000
+COLUMNS = (
+    "id", "digest", "state", "label", "fine", "confidence", "path", "source", "inbox", "pack",
+    "name", "size", "mode", "reason", "model", "duration", "retained", "added",
+)  # fmt: skip
+_PATH_POSITIONS = [COLUMNS.index(name) for name in ("path", "source", "inbox", "pack", "name")]
+_NUMBER_COLUMNS = frozenset({"confidence", "added", "duration", "size", "retained"})
+_INDEXED_ORDERS = {"added": "samples_by_added", "confidence": "samples_by_confidence"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row of the index. Paths are as Python spells them, with surrogate escapes.
+
+    Attributes:
+        id: row number, in the order of arrival.
+        digest: of the content, hexadecimal.
+        state: claimed, placing, filed or quarantined.
+        label: its folder in the archive; None until judged.
+        fine: best of the fine labels.
+        confidence: of the folded label, in [0, 1].
+        path: below the archive's root; None where nothing was placed.
+        source: absolute path in the inbox.
+        inbox: absolute path of the inbox.
+        pack: folders between the inbox and the file.
+        name: file name.
+        size: bytes.
+        mode: how it was placed: move, copy, hardlink, symlink or none.
+        reason: why this label, or why quarantined.
+        model: id of the model that judged.
+        duration: seconds.
+        retained: 1 if the source could not be removed.
+        added: Unix time of the filing.
+        top: the most probable fine labels, best first; empty unless asked for.
+        probabilities: of the folders; empty unless asked for.
+    """
+
+    id: int
+    digest: str
+    state: str
+    label: str | None
+    fine: str | None
+    confidence: float | None
+    path: str | None
+    source: str
+    inbox: str
+    pack: str
+    name: str
+    size: int
+    mode: str | None
+    reason: str | None
+    model: str | None
+    duration: float | None
+    retained: int
+    added: float
+    top: tuple[tuple[str, float], ...] = ()
+    probabilities: tuple[tuple[str, float], ...] = ()
+
+    def location(self, root: str) -> str:
+        """Absolute path of the file: in the archive, or its source where nothing was placed."""
+        return location(self.path, self.source, root)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the history."""
+
+    at: float
+    event: str
+    path: str | None
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An inbox file that stays where it is."""
+
+    path: str
+    inbox: str
+    size: int
+    outcome: str
+    digest: str | None
+    reason: str | None
+    at: float
+
+
+def location(path: str | None, source: str, root: str) -> str:
+    """Absolute path of a sample from its two columns."""
+    return source if path is None else os.path.join(root, path)
+
+
+@contextlib.contextmanager
+def open_reader(index_path: str) -> Iterator[Reader]:
+    """Open the index for reading.
+
+    Raises:
+        IndexStoreError: there is none, it isn't one, or its schema is of another version.
+    """
+    path = os.path.abspath(index_path)
+    # In a URI these three mean something else; all other bytes stand for themselves.
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    with _explained(path):
+        connection = sqlite3.connect(
+            f"file://{quoted}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_SECONDS
+        )
+    try:
+        with _explained(path):
+            _check_version(connection, path)
+        yield Reader(connection, path)
+    finally:
+        connection.close()
+
+
+def _check_version(connection: sqlite3.Connection, path: str) -> None:
+    version = schema_version(connection)
+    if version > SCHEMA_VERSION:
+        message = f"the index has schema {version}, this drumwatchd reads up to {SCHEMA_VERSION}"
+        hint = "upgrade drumwatchd, or point index.path at another file"
+    elif version == 0:
+        message, hint = "this SQLite file is not an index of drumwatchd", "check index.path"
+    elif version < SCHEMA_VERSION:
+        message = f"the index has schema {version}, this drumwatchd reads {SCHEMA_VERSION}"
+        hint = "`drumwatchd scan` or `run` brings it up to date"
+    else:
+        return
+    raise IndexStoreError(message, path=path, hint=hint)
+
+
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Turn SQLite's errors into ours."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if not os.path.lexists(path):
+            raise IndexStoreError(
+                "there is no index yet",
+                path=path,
+                hint="`drumwatchd scan` or `run` makes it; check index.path and --config",
+            ) from error
+        raise IndexStoreError(
+            f"the index can't be read ({error})", path=path, hint=_reading_hint(path, error)
+        ) from error
+
+
+def _reading_hint(path: str, error: sqlite3.DatabaseError) -> str:
+    if not os.access(path, os.R_OK):
+        return "you may not read it; try as the daemon's user"
+    if isinstance(error, sqlite3.OperationalError):
+        return "readers too need write access to its folder, for SQLite's shared memory"
+    return "move it away and run `drumwatchd scan` to make a new one"
+
+
+class Reader:
+    """An open index; use `open_reader`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self._connection = connection
+        self.path = path
+
+    # -- lists ------------------------------------------------------------------------------
+
+    def rows(
+        self,
+        query: Query,
+        columns: Sequence[str],
+        *,
+        limit: int | None = None,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Stream raw columns of all samples that `query` finds, in its order."""
+        failures: list[BaseException] = []
+        for name, predicate in query.predicates.items():
+            guarded = _guarded(predicate, failures)
+            self._connection.create_function(name, -1, guarded, deterministic=True)
+        with _explained(self.path):
+            sql, parameters = self._select(query, columns, limit)
+            try:
+                yield from self._connection.execute(sql, parameters)
+            except sqlite3.OperationalError:
+                if failures:
+                    raise failures[0] from None
+                raise
+
+    def samples(
+        self, query: Query, *, limit: int | None = None, with_top: bool = False
+    ) -> Iterator[Sample]:
+        """Stream all samples that `query` finds, in its order."""
+        columns = (*COLUMNS, "top") if with_top else COLUMNS
+        for values in self.rows(query, columns, limit=limit):
+            yield _to_sample(values)
+
+    def _select(
+        self, query: Query, columns: Sequence[str], limit: int | None
+    ) -> tuple[str, tuple[Any, ...]]:
+        where, parameters = query.where()
+        source = "samples NOT INDEXED"
+        if narrow := self._narrowed(query):
+            where, parameters = f"id IN ({narrow[0]}) AND ({where})", (*narrow[1], *parameters)
+        elif query.order and query.order[0][0] in _INDEXED_ORDERS:
+            source = f"samples INDEXED BY {_INDEXED_ORDERS[query.order[0][0]]}"
+        if "top" in columns:
+            source += " LEFT JOIN analyses ON sample_id = id"
+        sql = f"SELECT {', '.join(columns)} FROM {source} WHERE {where} ORDER BY {_order(query)}"  # noqa: S608 - our own texts
+        if limit is not None:
+            sql, parameters = f"{sql} LIMIT ?", (*parameters, limit)
+        return sql, parameters
+
+    def _narrowed(self, query: Query) -> tuple[str, tuple[Any, ...]] | None:
+        """A subquery of ids, when every group has a term that an index makes small."""
+        chosen = []
+        for group in query.groups:
+            narrow = next((clause for clause in group if self._is_small(clause)), None)
+            if narrow is None:
+                return None
+            chosen.append(narrow)
+        sql = " UNION ALL ".join(f"SELECT id FROM samples WHERE {clause.sql}" for clause in chosen)  # noqa: S608
+        return sql, tuple(value for clause in chosen for value in clause.parameters)
+
+    def _is_small(self, clause: Clause) -> bool:
+        if clause.column not in NARROWING:
+            return False
+        # Looking is cheaper than statistics that nobody keeps fresh: about 1 ms.
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM samples WHERE {clause.sql} LIMIT ?)"  # noqa: S608
+        found = self._connection.execute(sql, (*clause.parameters, NARROW_ROWS)).fetchone()[0]
+        return bool(found < NARROW_ROWS)
+
+    # -- one sample ---------------------------------------------------------------------------
+
+    def by_digest(self, prefix: str, *, limit: int = 10) -> list[Sample]:
+        """Samples whose digest begins so, whatever their state."""
+        low = prefix.lower()
+        return self._found("digest >= ? AND digest < ?", (low, low + "g"), limit)
+
+    def by_path(self, relative: str) -> list[Sample]:
+        """The sample at this place below the archive's root."""
+        return self._found("path = ?", (to_db(relative),), 1)
+
+    def by_source(self, path: str, *, limit: int = 10) -> list[Sample]:
+        """Samples that came from this path in an inbox, the newest first."""
+        return self._found("source = ?", (to_db(path),), limit)
+
+    def by_name(self, name: str, *, limit: int = 10) -> list[Sample]:
+        """Samples of this very file name, the newest first."""
+        return self._found("name = ?", (to_db(name),), limit)
+
+    def _found(self, where: str, parameters: tuple[Any, ...], limit: int) -> list[Sample]:
+        sql = (
+            f"SELECT {', '.join(COLUMNS)}, top, probabilities FROM samples "  # noqa: S608 - our own texts
+            f"LEFT JOIN analyses ON sample_id = id WHERE {where} ORDER BY id DESC LIMIT ?"
+        )
+        return [_to_sample(values) for values in self._all(sql, (*parameters, limit))]
+
+    def remembered(self, path: str) -> Remembered | None:
+        """What is remembered of an inbox file that stays where it is."""
+        sql = "SELECT path, inbox, size, outcome, digest, reason, at FROM remembered WHERE path = ?"
+        rows = self._all(sql, (to_db(path),))
+        return _to_remembered(rows[0]) if rows else None
+
+    def failures(self, *, limit: int) -> list[Remembered]:
+        """The newest files that failed and stay in their inbox."""
+        sql = """SELECT path, inbox, size, outcome, digest, reason, at FROM remembered
+                 WHERE outcome = 'failed' ORDER BY at DESC LIMIT ?"""
+        return [_to_remembered(values) for values in self._all(sql, (limit,))]
+
+    def history(self, digest: str) -> list[Event]:
+        """What happened to this content, oldest first."""
+        sql = "SELECT at, event, path, detail FROM history WHERE digest = ? ORDER BY id"
+        return [_to_event(values) for values in self._all(sql, (digest,))]
+
+    def history_of_path(self, path: str) -> list[Event]:
+        """What happened to an inbox file that never got a digest, oldest first."""
+        sql = """SELECT at, event, path, detail FROM history
+                 WHERE digest IS NULL AND path = ? ORDER BY id"""
+        return [_to_event(values) for values in self._all(sql, (to_db(path),))]
+
+    def meta(self, key: str) -> str | None:
+        """A value of the index about itself."""
+        rows = self._all("SELECT value FROM meta WHERE key = ?", (key,))
+        return str(rows[0][0]) if rows else None
+
+    # -- counts -------------------------------------------------------------------------------
+
+    def count_samples(self) -> dict[tuple[str, str | None], int]:
+        """How many samples each (state, label) has; one pass over a narrow index."""
+        sql = "SELECT state, label, count(*) FROM samples GROUP BY state, label"
+        return {(state, label): count for state, label, count in self._all(sql)}
+
+    def count_events(self, event: str) -> int:
+        """How often this happened."""
+        return int(self._all("SELECT count(*) FROM history WHERE event = ?", (event,))[0][0])
+
+    def count_remembered(self, outcome: str) -> int:
+        """How many inbox files stay where they are with this outcome."""
+        sql = "SELECT count(*) FROM remembered WHERE outcome = ?"
+        return int(self._all(sql, (outcome,))[0][0])
+
+    def last_filed(self) -> Sample | None:
+        """The sample that was filed last."""
+        sql = (
+            f"SELECT {', '.join(COLUMNS)} FROM samples INDEXED BY samples_by_added "  # noqa: S608 - our own texts
+            "WHERE state = 'filed' ORDER BY added DESC LIMIT 1"
+        )
+        rows = self._all(sql)
+        return _to_sample(rows[0]) if rows else None
+
+    def _all(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with _explained(self.path):
+            return self._connection.execute(sql, parameters).fetchall()
+
+
+def _guarded(predicate: Callable[..., int], failures: list[BaseException]) -> Callable[..., int]:
+    """Keep what SQLite would swallow: a Ctrl-C in the midst of a predicate."""
+
+    def guarded(*values: Any) -> int:
+        try:
+            return predicate(*values)
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    return guarded
+
+
+def _order(query: Query) -> str:
+    parts = []
+    for name, descending in query.order:
+        column = "coalesce(path, source)" if name == "path" else name
+        if name not in _NUMBER_COLUMNS:
+            column = f"CAST({column} AS TEXT) COLLATE NOCASE"
+        parts.append(f"{column} DESC" if descending else column)
+    # Ties fall in the direction of the first order, which is how its index runs.
+    last = "id DESC" if query.order and query.order[0][1] else "id"
+    return ", ".join([*parts, last])
+
+
+def _to_sample(values: Sequence[Any]) -> Sample:
+    fields: list[Any] = list(values[: len(COLUMNS)])
+    for position in _PATH_POSITIONS:
+        if isinstance(fields[position], bytes):
+            fields[position] = from_db(fields[position])
+    # What follows is JSON of the analysis, top first; NULL where there was none.
+    for text in values[len(COLUMNS) :]:
+        read = json.loads(text) if text else ()
+        fields.append(tuple(map(tuple, read.items() if isinstance(read, dict) else read)))
+    return Sample(*fields)
+
+
+def _to_remembered(values: Sequence[Any]) -> Remembered:
+    path, inbox, size, outcome, digest, reason, at = values
+    return Remembered(from_db(path), from_db(inbox), size, outcome, digest, reason, at)
+
+
+def _to_event(values: Sequence[Any]) -> Event:
+    at, event, path, detail = values
+    try:
+        read = json.loads(detail) if detail else {}
+    except ValueError:
+        read = {"text": detail}
+    return Event(
+        at,
+        event,
+        None if path is None else from_db(path),
+        read if isinstance(read, dict) else {"text": read},
+    )
