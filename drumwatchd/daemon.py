@@ -113,14 +113,17 @@ def scan(config: Config, signals: Signals, on_progress: Callable[[WorkLoop], Non
         DrumwatchdError: it can't start.
     """
     with started(config, signals) as loop:
+        live = LiveFile(config, loop)
         while not (signals.stop or loop.is_idle or loop.degraded):
             on_progress(loop)
             due = loop.step(time.monotonic())
+            live.update(time.monotonic())
             signals.wake.wait(max(0.0, min(due - time.monotonic(), PROGRESS_SECONDS)))
             signals.wake.clear()
         if not signals.stop:
             loop.remove_emptied_folders()
         on_progress(loop)
+        live.write()
     return loop
 
 

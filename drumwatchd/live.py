@@ -1,4 +1,4 @@
-"""What a running daemon says of itself to `status`: a small file beside the index.
+"""What a running daemon says of itself: a small file beside the index, and a line to systemd.
 
 It lies outside the index because it changes often and matters only now: no fsync, no row.
 """
@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from drumwatchd import notify
 from drumwatchd.config import Config
 from drumwatchd.files import write_atomically
 from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
@@ -51,11 +52,17 @@ class LiveFile:
 
     def _save(self, state: Mapping[str, Any]) -> None:
         self._written = state
+        notify.status(self._status_line())
         text = json.dumps({**state, "updated": time.time()})
         try:
             write_atomically(self._path, text, durable=False)
         except OSError:
             return  # a full disk is said elsewhere; status then shows an older state
+
+    def _status_line(self) -> str:
+        if self._loop.degraded is not None:
+            return f"degraded: {self._loop.degraded}"
+        return f"watching; {self._loop.pending} pending, {self._loop.done} done since the start"
 
     def _state(self) -> dict[str, Any]:
         loop = self._loop

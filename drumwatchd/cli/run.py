@@ -41,7 +41,7 @@ def run(context: Context) -> None:
 
 
 @click.command()
-@click.option("--quiet", "-q", is_flag=True, help="No bar and no summary.")
+@click.option("--quiet", "-q", is_flag=True, help="Only warnings: no bar, no lines, no summary.")
 @click.pass_obj
 def scan(context: Context, quiet: bool) -> None:
     """File what is in the inboxes now, then exit.
@@ -53,7 +53,7 @@ def scan(context: Context, quiet: bool) -> None:
 
     config = context.load()
     shows_bar = sys.stderr.isatty() and not quiet
-    log.configure("warning" if shows_bar else config.log.level, config.log.format)
+    log.configure("warning" if shows_bar or quiet else config.log.level, config.log.format)
     signals = daemon.Signals()
     signals.install()
     with _bar(shows_bar) as on_progress:
