@@ -4,8 +4,10 @@
 #
 #   boot_systemd.sh EXCHANGE REPOSITORY PYTHON
 #
-# EXCHANGE/units/   goes to /etc/systemd/system     EXCHANGE/etc/drumwatchd/  to /etc/drumwatchd
-# EXCHANGE/probe    is run as root once systemd is up; its folder is /run/exchange inside
+# EXCHANGE/units/          goes to /etc/systemd/system
+# EXCHANGE/user-units/     goes to the user units of "person", whose home is /srv/person
+# EXCHANGE/etc/drumwatchd/ goes to /etc/drumwatchd
+# EXCHANGE/probe           is run as root once systemd is up; its folder is /run/exchange inside
 # /opt/drumwatchd/bin/drumwatchd runs REPOSITORY's package with PYTHON's libraries.
 #
 # Exit status: that of the probe; 77 when this machine can't do it, with the reason on stderr.
@@ -44,9 +46,11 @@ if [ "$stage" = cgroup ]; then
     cat <>"$exchange/kmsg" >"$exchange/systemd.log" &
     reader=$!
     status=0
-    STAGE=inside unshare --pid --fork --kill-child --mount --cgroup --net --ipc --uts -- \
+    STAGE=inside timeout --signal=KILL "${LIMIT_SECONDS:-180}" \
+        unshare --pid --fork --kill-child --mount --cgroup --net --ipc --uts -- \
         "$0" "$@" </dev/null || status=$?
     kill $reader
+    wait $reader || true
     echo $$ >"$home/cgroup.procs"
     find "$ours" -depth -type d -exec rmdir {} \; || true
     exit "$(cat "$exchange/probe.status" 2>/dev/null || echo "${status/#0/1}")"
@@ -78,10 +82,15 @@ rm -rf $root/etc/systemd/system $root/etc/drumwatchd
 mkdir -p $root/etc/systemd/system $root/etc/drumwatchd
 cp -r "$exchange"/units/. $root/etc/systemd/system/
 cp -r "$exchange"/etc/drumwatchd/. $root/etc/drumwatchd/
-sed -i '/^drumwatchd:/d' $root/etc/passwd $root/etc/group
+sed -i -E '/^(drumwatchd|person):/d' $root/etc/passwd $root/etc/group
 echo 'drumwatchd:x:967:967::/nonexistent:/usr/sbin/nologin' >>$root/etc/passwd
 echo 'drumwatchd:x:967:' >>$root/etc/group
+echo 'person:x:968:968::/srv/person:/bin/sh' >>$root/etc/passwd
+echo 'person:x:968:' >>$root/etc/group
 install -d -o 967 -g 967 -m 2775 $root/srv/drumwatchd{,/inbox,/archive}
+install -d -o 968 -g 968 $root/srv/person{,/.local,/.local/bin,/.config,/.config/systemd{,/user}}
+cp -r "$exchange"/user-units/. $root/srv/person/.config/systemd/user/
+ln -s /opt/drumwatchd/bin/drumwatchd $root/srv/person/.local/bin/drumwatchd
 
 prefix=/opt/drumwatchd/python
 [ "$base" = /usr ] && prefix=/usr
@@ -108,12 +117,22 @@ ln -s /proc/self/fd $root/dev/fd
 touch $root/dev/kmsg
 mount --bind "$exchange/kmsg" $root/dev/kmsg
 
+# Only the targets that a service stands on: no generators, no services of the host.
+mkdir -p $root/lib/{system,generators}
+for target in sysinit basic local-fs local-fs-pre remote-fs remote-fs-pre sockets timers paths \
+    slices swap shutdown umount final exit; do
+    cp -L "/lib/systemd/system/$target.target" $root/lib/system/
+done
+cp -L /lib/systemd/system/systemd-exit.service $root/lib/system/
+mount --bind $root/lib/system /lib/systemd/system
+mount --bind $root/lib/generators /lib/systemd/system-generators
+
 cat >$root/etc/systemd/system/probe.service <<EOF
 [Unit]
 DefaultDependencies=no
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c '/run/exchange/probe; echo \$\$? >/run/exchange/probe.status; systemctl --no-block exit'
+ExecStart=/bin/sh -c '/run/exchange/probe; echo \$\$? >/run/exchange/probe.status; systemctl --force exit'
 StandardInput=null
 StandardOutput=append:/run/exchange/probe.log
 StandardError=append:/run/exchange/probe.log

@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ LINUX_CAPABILITY_VERSION_3 = 0x20080522
 SCMP_ACT_ALLOW = 0x7FFF0000
 SCMP_CMP_NE, SCMP_CMP_EQ, SCMP_CMP_GT, SCMP_CMP_MASKED_EQ = 1, 4, 6, 7
 NOT_A_SYSCALL = -1
+EXIT_UNAVAILABLE = 77
 
 PROT_WRITE, PROT_EXEC, SHM_EXEC = 2, 4, 0o100000
 S_ISUID, S_ISGID = 0o4000, 0o2000
@@ -92,10 +94,14 @@ class Filter:
             raise OSError(-result, f"seccomp rule for {name}: {os.strerror(-result)}")
 
     def load(self) -> None:
-        """Put the filter in force, for this process and all its children, for good."""
+        """Put the filter in force, for this process and all its children, for good.
+
+        Raises:
+            SandboxUnavailableError: the kernel has no seccomp filters, or forbids more of them.
+        """
         result = self.library.seccomp_load(self.handle)
         if result:
-            raise OSError(-result, f"seccomp_load: {os.strerror(-result)}")
+            raise SandboxUnavailableError(f"the kernel takes no filter: {os.strerror(-result)}")
 
 
 def load_libseccomp() -> ctypes.CDLL:
@@ -136,7 +142,13 @@ def read_unit(path: str | Path) -> dict[str, list[str]]:
 
 
 def expand_syscalls(words: Iterable[str], analyze: str = "systemd-analyze") -> set[str]:
-    """Names of system calls, with every ``@set`` replaced by what systemd puts in it."""
+    """Names of system calls, with every ``@set`` replaced by what systemd puts in it.
+
+    Raises:
+        SandboxUnavailableError: systemd-analyze isn't installed.
+    """
+    if shutil.which(analyze) is None:
+        raise SandboxUnavailableError(f"{analyze} isn't installed")
     names: set[str] = set()
     waiting = list(words)
     seen: set[str] = set()
@@ -285,7 +297,10 @@ def confine(unit: str | Path, *, strict_mdwe: bool = False) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """``sandbox.py [--strict-mdwe] UNIT -- COMMAND…``: confine, then become COMMAND."""
+    """``sandbox.py [--strict-mdwe] UNIT -- COMMAND…``: confine, then become COMMAND.
+
+    Exits with 77, and the reason on stderr, where this machine can't.
+    """
     options, command = (
         arguments[: arguments.index("--")],
         arguments[arguments.index("--") + 1 :],
@@ -293,7 +308,11 @@ def main(arguments: list[str]) -> None:
     strict = "--strict-mdwe" in options
     unit = next(option for option in options if not option.startswith("--"))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    confine(unit, strict_mdwe=strict)
+    try:
+        confine(unit, strict_mdwe=strict)
+    except SandboxUnavailableError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_UNAVAILABLE)
     os.execvp(command[0], command)  # becoming the command is the purpose
 
 
