@@ -12,8 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import drums
 import pytest
+
+import drums
 import sandbox
 
 REPOSITORY = Path(__file__).parent.parent

@@ -13,8 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import drums
 import pytest
+
+import drums
 
 REPOSITORY = Path(__file__).parent.parent
 BOOT = Path(__file__).parent / "boot_systemd.sh"

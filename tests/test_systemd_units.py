@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 import sandbox
 
 SYSTEMD = Path(__file__).parent.parent / "systemd"
