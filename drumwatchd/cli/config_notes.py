@@ -32,7 +32,7 @@ def notes_on(config: Config) -> list[Note]:
 
 def _notes_on_inbox(number: int, inbox: InboxConfig, archive: ArchiveConfig) -> Iterator[Note]:
     key = f"inbox[{number}].path"
-    if not inbox.path.is_dir():
+    if not os.path.isdir(inbox.path):
         make = f"mkdir -p {shlex.quote(str(inbox.path))}"
         yield Note("warning", f"{key}: {inbox.path} is not there; make it: {make}")
         return
@@ -56,7 +56,7 @@ def _way_of_filing(key: str, inbox: Path, archive: ArchiveConfig) -> Note:
 
 
 def _notes_on_archive(archive: ArchiveConfig) -> Iterator[Note]:
-    if not archive.root.is_dir():
+    if not os.path.isdir(archive.root):
         text = f"{archive.root} is not there yet; the daemon makes it"
         yield Note("note", f"archive.root: {text}")
     elif not os.access(archive.root, os.W_OK | os.X_OK):
@@ -68,7 +68,7 @@ def _notes_on_archive(archive: ArchiveConfig) -> Iterator[Note]:
 
 
 def _notes_on_index(path: Path) -> Iterator[Note]:
-    if not path.exists():
+    if not os.path.exists(path):
         yield Note("note", f"index.path: {path} is not there yet; the daemon makes it")
     elif not os.access(path, os.R_OK | os.W_OK):
         yield Note("warning", f"index.path: {path} can't be written; let this user write it")
@@ -91,6 +91,6 @@ def _notes_on_model(classify: ClassifyConfig) -> Iterator[Note]:
 
 def _device(path: Path) -> int:
     """Device of `path`, or of the nearest folder above it that is there."""
-    while not path.exists():
+    while not os.path.exists(path):
         path = path.parent
     return path.stat().st_dev

@@ -56,9 +56,7 @@ def choose_places(
     config_path: str | None, folder: Path | None, environ: Mapping[str, str]
 ) -> Places:
     """Decide what `init` makes, from ``--config``, FOLDER and the user's own places."""
-    from drumwatchd.config import user_path
-    from drumwatchd.config.convert import absolute_path
-    from drumwatchd.config.load import home_folder
+    from drumwatchd.config.places import absolute_path, home_folder, user_path, xdg_folder
 
     asked = config_path or (None if folder else environ.get("DRUMWATCHD_CONFIG"))
     if folder is not None:
@@ -66,14 +64,14 @@ def choose_places(
         default, data, state = base / "config.toml", base, base / "state"
     else:
         default, data = user_path(environ), home_folder(environ) / "drumwatchd"
-        state = _state_home(environ) / "drumwatchd"
+        state = xdg_folder("XDG_STATE_HOME", ".local/state", environ) / "drumwatchd"
     config = absolute_path(asked, Path.cwd(), environ) if asked else default
     return Places(config, data / "inbox", data / "archive", state)
 
 
 def spelled(places: Places, environ: Mapping[str, str]) -> dict[Key, str]:
     """How the configuration names the places: as short as it can."""
-    from drumwatchd.config.load import home_folder
+    from drumwatchd.config.places import home_folder
 
     base, home = places.config.parent, home_folder(environ)
 
@@ -95,7 +93,7 @@ def make_folder(path: Path) -> bool:
     Raises:
         UsageError: it can't be made.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return False
     try:
         path.mkdir(parents=True)
@@ -126,13 +124,6 @@ def write_config(path: Path, text: str, *, force: bool) -> None:
     except OSError as error:
         problem = f"can't write the configuration ({error.strerror})"
         raise UsageError(problem, path=str(path)) from error
-
-
-def _state_home(environ: Mapping[str, str]) -> Path:
-    from drumwatchd.config.load import home_folder
-
-    state = Path(environ.get("XDG_STATE_HOME") or ".")
-    return state if state.is_absolute() else home_folder(environ) / ".local" / "state"
 
 
 def _print_made(places: Places, made: Iterable[Path], environ: Mapping[str, str]) -> None:

@@ -1,6 +1,7 @@
 """The configuration: a TOML file, checked as a whole, and typed values ever after.
 
-load.py         find, read, check
+places.py       where the file is, what its paths mean
+load.py         read it, check it
 environment.py  variables that override keys
 convert.py      one table to its Struct, key by key
 checks.py       what a type can't say
@@ -8,11 +9,12 @@ lines.py        on which line a key stands
 faults.py       what is wrong, collected
 model.py        the keys, their defaults and bounds
 render.py       back to TOML
+example.py      the commented file that `init` writes
 """
 
 from __future__ import annotations
 
-from drumwatchd.config.load import SYSTEM_PATH, find_config, load_config, user_path
+from drumwatchd.config.load import load_config
 from drumwatchd.config.model import (
     ArchiveConfig,
     ClassifyConfig,
@@ -21,6 +23,7 @@ from drumwatchd.config.model import (
     IndexConfig,
     LogConfig,
 )
+from drumwatchd.config.places import SYSTEM_PATH, find_config, user_path
 
 __all__ = [
     "SYSTEM_PATH",

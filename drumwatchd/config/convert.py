@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -17,6 +16,7 @@ from drumwatchd.config.model import Text
 from drumwatchd.config.render import toml_value
 
 S = TypeVar("S", bound=msgspec.Struct)
+Resolve = Callable[[str], Path]
 
 # What to write where a key has no default to propose.
 EXAMPLES: Mapping[tuple[str, str], str] = {
@@ -27,7 +27,7 @@ EXAMPLES: Mapping[tuple[str, str], str] = {
 
 
 def convert_table(
-    kind: type[S], values: object, key: Key, base: Path, environ: Mapping[str, str], faults: Faults
+    kind: type[S], values: object, key: Key, resolve: Resolve, faults: Faults
 ) -> S | None:
     """Convert one table; a faulty key falls back to its default, so that later checks go on.
 
@@ -35,8 +35,7 @@ def convert_table(
         kind: the Struct of this table.
         values: the table as tomli gave it.
         key: where the table stands.
-        base: folder that relative paths start from.
-        environ: `HOME` for paths that begin with ``~``.
+        resolve: makes a path absolute.
         faults: collects what is wrong.
 
     Returns:
@@ -56,18 +55,11 @@ def convert_table(
                 faults.add((*key, name), "is missing", proposal)
             continue
         try:
-            converted[name] = _convert_value(field.type, values[name], base, environ)
+            converted[name] = _convert_value(field.type, values[name], resolve)
         except msgspec.ValidationError:
             _report_value((*key, name), values[name], field, proposal, faults)
     missing = any(field.required and name not in converted for name, field in fields.items())
     return None if missing else kind(**converted)
-
-
-def absolute_path(text: str, base: Path, environ: Mapping[str, str]) -> Path:
-    """Expand a leading ``~`` and make the path absolute; symbolic links stay."""
-    if text == "~" or text.startswith("~/"):
-        text = environ.get("HOME", os.path.expanduser("~")) + text[1:]
-    return Path(os.path.abspath(base / os.path.expanduser(text)))
 
 
 def _proposal(kind: type[msgspec.Struct], field: structs.FieldInfo) -> object:
@@ -84,10 +76,10 @@ def _report_unknown(
             faults.add((*key, name), "is not a known key", fix)
 
 
-def _convert_value(type_: Any, value: Any, base: Path, environ: Mapping[str, str]) -> Any:
+def _convert_value(type_: Any, value: object, resolve: Resolve) -> Any:
     """Raises `msgspec.ValidationError` if `value` isn't of `type_` and within its bounds."""
     if type_ is Path:
-        return absolute_path(msgspec.convert(value, type=Text), base, environ)
+        return resolve(msgspec.convert(value, type=Text))
     return msgspec.convert(value, type=type_)
 
 

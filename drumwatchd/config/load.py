@@ -1,4 +1,4 @@
-"""Find the configuration file, read it, and either trust all of it or say all that is wrong."""
+"""Read the configuration file, and either trust all of it or say all that is wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 import tomli
 
 from drumwatchd.config import checks
-from drumwatchd.config.convert import absolute_path, convert_table
+from drumwatchd.config.convert import Resolve, convert_table
 from drumwatchd.config.environment import apply_overrides, check_variables
 from drumwatchd.config.faults import Faults, listed, nearest
 from drumwatchd.config.lines import find_lines
@@ -26,48 +26,10 @@ from drumwatchd.config.model import (
     IndexConfig,
     LogConfig,
 )
+from drumwatchd.config.places import absolute_path
 from drumwatchd.errors import ConfigError
 
 S = TypeVar("S", bound=msgspec.Struct)
-
-SYSTEM_PATH = Path("/etc/drumwatchd/config.toml")
-
-
-def home_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """The user's home; the system's user table knows it where `HOME` is not set."""
-    return Path(environ.get("HOME") or os.path.expanduser("~"))
-
-
-def user_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where a user's own configuration stands."""
-    folder = Path(environ.get("XDG_CONFIG_HOME") or ".")
-    # The XDG specification has relative values ignored.
-    return (
-        (folder if folder.is_absolute() else home_folder(environ) / ".config")
-        / "drumwatchd"
-        / "config.toml"
-    )
-
-
-def find_config(explicit: str | None, environ: Mapping[str, str] = os.environ) -> Path:
-    """The file to read: `explicit`, ``$DRUMWATCHD_CONFIG``, the user's, the system's.
-
-    The first two are taken at their word: a file that was asked for is not silently replaced.
-
-    Raises:
-        ConfigError: none was asked for, and none is there.
-    """
-    asked = explicit or environ.get("DRUMWATCHD_CONFIG")
-    if asked:
-        return absolute_path(asked, Path.cwd(), environ)
-    places = (user_path(environ), SYSTEM_PATH)
-    for place in places:
-        if place.is_file():
-            return place
-    raise ConfigError(
-        f"no configuration found: neither {places[0]} nor {places[1]} is there",
-        hint="make one with `drumwatchd init`, or name one with --config or $DRUMWATCHD_CONFIG",
-    )
 
 
 def load_config(path: str | os.PathLike[str], environ: Mapping[str, str] = os.environ) -> Config:
@@ -140,11 +102,14 @@ def _syntax_fix(text: str, line: int) -> str:
 def _convert(
     document: dict[str, Any], file: Path, environ: Mapping[str, str], faults: Faults
 ) -> Config | None:
+    def resolve(text: str) -> Path:
+        return absolute_path(text, file.parent, environ)
+
     def table(kind: type[S], name: str) -> S | None:
-        return convert_table(kind, document.get(name, {}), (name,), file.parent, environ, faults)
+        return convert_table(kind, document.get(name, {}), (name,), resolve, faults)
 
     _report_unknown_tables(document, faults)
-    inboxes = _convert_inboxes(document, file, environ, faults)
+    inboxes = _convert_inboxes(document.get("inbox", []), resolve, faults)
     archive, index = table(ArchiveConfig, "archive"), table(IndexConfig, "index")
     classify, log = table(ClassifyConfig, "classify"), table(LogConfig, "log")
     checks.check_places(inboxes, archive, index, faults)
@@ -159,7 +124,7 @@ def _convert(
         inboxes=tuple(inbox for _, inbox in inboxes),
         archive=archive,
         index=index,
-        classify=_with_model_path(classify, file.parent, environ),
+        classify=_with_model_path(classify, resolve),
         log=log,
     )
 
@@ -181,26 +146,23 @@ def _headers() -> str:
 
 
 def _convert_inboxes(
-    document: Mapping[str, Any], file: Path, environ: Mapping[str, str], faults: Faults
+    tables: object, resolve: Resolve, faults: Faults
 ) -> list[tuple[int, InboxConfig]]:
-    tables = document.get("inbox", [])
+    """Those that are sound enough to go on with, each with its number in the file."""
     if isinstance(tables, dict):
         faults.add(("inbox",), "there may be many inboxes", "write [[inbox]] with two brackets")
-        tables = []
-    elif not isinstance(tables, list) or not tables:
+        return []
+    if not isinstance(tables, list) or not tables:
         faults.add(("inbox",), "no inbox is named", 'write [[inbox]], and below it path = "inbox"')
-        tables = []
+        return []
     converted = (
-        (n, convert_table(InboxConfig, table, ("inbox", n), file.parent, environ, faults))
-        for n, table in enumerate(tables)
+        (number, convert_table(InboxConfig, table, ("inbox", number), resolve, faults))
+        for number, table in enumerate(tables)
     )
-    return [(n, inbox) for n, inbox in converted if inbox]
+    return [(number, inbox) for number, inbox in converted if inbox]
 
 
-def _with_model_path(
-    classify: ClassifyConfig, base: Path, environ: Mapping[str, str]
-) -> ClassifyConfig:
+def _with_model_path(classify: ClassifyConfig, resolve: Resolve) -> ClassifyConfig:
     if not classify.model:
         return classify
-    model = str(absolute_path(classify.model, base, environ))
-    return msgspec.structs.replace(classify, model=model)
+    return msgspec.structs.replace(classify, model=str(resolve(classify.model)))
