@@ -68,6 +68,7 @@ property() { systemctl show drumwatchd -p "$1" --value; }
 until_true() { for _ in $(seq 300); do eval "$1" && return; sleep 0.1; done; return 1; }
 main_pid() { property MainPID; }
 as_drumwatchd() { setpriv --reuid 967 --regid 967 --clear-groups "$@"; }
+as_member() { setpriv --reuid 968 --regid 968 --groups 967 "$@"; }
 command="/opt/drumwatchd/bin/drumwatchd --config /etc/drumwatchd/config.toml"
 
 systemctl start drumwatchd; say start $?
@@ -83,8 +84,9 @@ until_true 'compgen -G "/srv/drumwatchd/archive/*/kick.wav" >/dev/null'; say fil
 until_true '[ ! -e /srv/drumwatchd/inbox/kick.wav ]'; say removed $?
 say file "$(stat -c '%u %a' /srv/drumwatchd/archive/*/kick.wav)"
 
-as_drumwatchd $command status --json >status.json 2>>daemon.log; say queried $?
+as_member $command status --json >status.json 2>>daemon.log; say queried $?
 as_drumwatchd $command scan >>daemon.log 2>&1; say second $?
+as_member $command ls --json >ls.json 2>>daemon.log; say listed $?
 
 timeout 30 systemctl reload drumwatchd; say reload $?
 until_true '[ "$(property ActiveState)" = active ]'; say reloaded $?
@@ -191,9 +193,10 @@ def test_the_service_files_a_sample(report: dict[str, str]) -> None:
     assert report["file"] == "967 640"
 
 
-def test_status_finds_the_service(report: dict[str, str], exchange: Path) -> None:
-    """`status` sees from outside that the daemon runs, and that it watches natively."""
-    assert report["queried"] == "0"
+def test_a_member_of_the_group_may_ask(report: dict[str, str], exchange: Path) -> None:
+    """`status` and `ls` answer whoever may read the state directory."""
+    assert (report["queried"], report["listed"]) == ("0", "0")
+    assert json.loads((exchange / "ls.json").read_text())["path"].endswith("/kick.wav")
     status = json.loads((exchange / "status.json").read_text())
     assert status["running"] is True
     assert status["inboxes"][0]["mode"] == "native"
