@@ -31,6 +31,7 @@ class Classifier:
         try:
             with _quiet_stderr():
                 self._interpreter = Interpreter(model_content=weights, num_threads=1)
+                self._interpreter.allocate_tensors()
             self._input, self._outputs = self._ends()
         except (ValueError, RuntimeError, KeyError) as error:
             raise ModelError(

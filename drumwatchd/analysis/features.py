@@ -1,7 +1,8 @@
 """Log-mel spectrograms and MFCC, equal to librosa's within 1e-3 and several times as fast.
 
-The gain comes from float32 throughout, from buffers and a filter bank made once, and from leaving
-out frames that hold nothing but padding.
+The gain comes from buffers and a filter bank made once, from weights that are mostly zero and left
+out, and from frames of nothing but padding, left out too. The transform itself is in float64, as in
+librosa: float32's rounding of a loud band is more than 1e-3 dB of one 60 dB below it.
 
 References:
     McFee et al., "librosa: Audio and music signal analysis in Python", 2015:
@@ -85,7 +86,7 @@ class FeatureExtractor:
     def __init__(self, spec: FeatureSpec) -> None:
         self.spec = spec
         n = np.arange(spec.n_fft)
-        self._window = (0.5 - 0.5 * np.cos(2.0 * np.pi * n / spec.n_fft)).astype(np.float32)
+        self._window = 0.5 - 0.5 * np.cos(2.0 * np.pi * n / spec.n_fft)
         filters = mel_filters(
             sr=spec.sr,
             n_fft=spec.n_fft,
@@ -99,8 +100,8 @@ class FeatureExtractor:
         self._frames = np.lib.stride_tricks.sliding_window_view(self._padded, spec.n_fft)[
             :: spec.hop_length
         ][: spec.n_frames]
-        self._windowed = np.empty((spec.n_frames, spec.n_fft), dtype=np.float32)
-        self._squares = np.empty((spec.n_frames, spec.n_fft // 2 + 1, 2), dtype=np.float32)
+        self._windowed = np.empty((spec.n_frames, spec.n_fft))
+        self._squares = np.empty((spec.n_frames, spec.n_fft // 2 + 1, 2))
         self._power = np.empty((spec.n_frames, spec.n_fft // 2 + 1), dtype=np.float32)
 
     def melspectrogram(self, y: Array) -> Array:
@@ -122,9 +123,10 @@ class FeatureExtractor:
         active = min(spec.n_frames, -(-(half + length) // spec.hop_length))
         windowed = np.multiply(self._frames[:active], self._window, out=self._windowed[:active])
         spectrum = scipy.fft.rfft(windowed, axis=1, workers=1)
-        parts = spectrum.view(np.float32).reshape(active, -1, 2)
+        parts = spectrum.view(np.float64).reshape(active, -1, 2)
         squares = np.multiply(parts, parts, out=self._squares[:active])
-        power = np.add(squares[..., 0], squares[..., 1], out=self._power[:active])
+        power = self._power[:active]
+        np.add(squares[..., 0], squares[..., 1], out=power, casting="same_kind")
         for bands, bins, weights in self._bank:
             np.matmul(power[:, bins], weights, out=S[:active, bands])
         return S.T

@@ -63,7 +63,9 @@ def judge(
     confidence = folded[best]
     ranked = sorted(fine_probabilities.items(), key=lambda item: (-item[1], item[0]))
     if best == MISC:
-        label, reason = MISC, f"sounds like {ranked[0][0]}, which has no folder of its own"
+        # Several labels without a folder can outweigh a likelier one that has one.
+        homeless = next(f for f, _ in ranked if target_of(f, targets, canonical_of) == MISC)
+        label, reason = MISC, f"sounds like {homeless}, which has no folder of its own"
     elif confidence < threshold:
         label, reason = MISC, f"{best} at {confidence:.2f} is below the threshold {threshold:.2f}"
     else:
