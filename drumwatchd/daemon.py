@@ -27,6 +27,7 @@ from drumwatchd.inbox.intake import Inbox, InboxSettings, check_readable
 from drumwatchd.index import lock
 from drumwatchd.index.store import Index, open_index
 from drumwatchd.live import LiveFile
+from drumwatchd.log import configure as configure_log
 from drumwatchd.pipeline import Pipeline
 from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
 
@@ -66,6 +67,7 @@ def run(config: Config, reload: Callable[[], Config], signals: Signals) -> None:
         DrumwatchdError: it can't start: inbox, archive, index or model can't be used.
     """
     while not signals.stop:
+        configure_log(config.log.level, config.log.format)
         with started(config, signals) as loop:
             notify.ready("watching")
             config = _work(config, loop, reload, signals)

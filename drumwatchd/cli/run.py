@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -23,21 +24,14 @@ def run(context: Context) -> None:
 
     SIGHUP reads the configuration again; a bad one changes nothing.
     """
-    from drumwatchd import daemon, log
-    from drumwatchd.config import Config, load_config
+    from drumwatchd import daemon
+    from drumwatchd.config import load_config
 
     config = context.load()
-    log.configure(config.log.level, config.log.format)
-
-    def reload() -> Config:
-        assert config.path is not None
-        new = load_config(config.path)
-        log.configure(new.log.level, new.log.format)
-        return new
-
+    assert config.path is not None
     signals = daemon.Signals()
     signals.install()
-    daemon.run(config, reload, signals)
+    daemon.run(config, functools.partial(load_config, config.path), signals)
 
 
 @click.command()
