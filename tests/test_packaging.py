@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -124,3 +125,44 @@ def test_the_installed_program_classifies(unpacked: Path, tmp_path: Path) -> Non
 
     sample = drums.write(tmp_path / "kick.wav", "kick")
     assert '"label"' in run_installed(unpacked, "classify", "--json", sample)
+
+
+def test_make_lists_its_targets() -> None:
+    """Bare `make` names every target that is meant for people."""
+    listed = subprocess.run(
+        ["make", "--no-print-directory"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    makefile = (REPOSITORY / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.+)$", makefile, re.M)
+    assert phony is not None
+    assert [line.split()[0] for line in listed.splitlines()] == phony[1].split()
+
+
+def test_an_old_python_is_refused_with_a_reason(tmp_path: Path) -> None:
+    """`make` says which Python is needed, and makes nothing with another."""
+    old = tmp_path / "python2"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    command = ["make", f"PYTHON={old}", f"VENV={tmp_path}/venv", f"{tmp_path}/venv/bin/python"]
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "Python 3.11 or newer is needed" in result.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_the_guide_for_contributors_names_what_is_there() -> None:
+    """Files, test modules and make targets in CONTRIBUTING.md exist."""
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    makefile = (REPOSITORY / "Makefile").read_text()
+    paths = re.findall(r"(?:drumwatchd|tests|docs)/[\w/.-]+\.(?:py|md|json)", text)
+    assert paths
+    assert [path for path in paths if not (REPOSITORY / path).is_file()] == []
+    targets = set(re.findall(r"`make (\w+)", text)) | set(re.findall(r"^make (\w+)", text, re.M))
+    assert [target for target in targets if f"\n{target}:" not in makefile] == []
+
+
+def test_continuous_integration_runs_the_same_command() -> None:
+    """`.ci/run` can be executed, and ends in `make test`."""
+    script = REPOSITORY / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().splitlines()[-1].startswith("exec make test")
