@@ -30,6 +30,7 @@ _LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+_DIGEST_DIGITS = 12
 _FIRST_KEYS = ("timestamp", "level", "event")
 # The only fields that are meant to have more than one line.
 _MULTILINE_KEYS = ("exception", "stack")
@@ -50,12 +51,13 @@ def configure(
     renderer: list[Any] = (
         [structlog.processors.JSONRenderer(ensure_ascii=False)]
         if as_json
-        else [_escape_controls, _console_renderer(environ)]
+        else [_shorten_digest, _escape_controls, _console_renderer(environ)]
     )
+    time_format, utc = ("iso", True) if as_json else ("%Y-%m-%d %H:%M:%S", False)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.TimeStamper(fmt=time_format, utc=utc),
             structlog.processors.format_exc_info,
             _make_printable,
             _put_first_keys_first,
@@ -135,6 +137,15 @@ def _put_first_keys_first(
 ) -> MutableMapping[str, Any]:
     first = {key: event[key] for key in _FIRST_KEYS if key in event}
     return first | {key: event[key] for key in event if key not in first}
+
+
+def _shorten_digest(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """For people as many digits as `drumwatchd show` needs, so that a line fits."""
+    if isinstance(event.get("digest"), str):
+        event["digest"] = event["digest"][:_DIGEST_DIGITS]
+    return event
 
 
 def _escape_controls(

@@ -62,6 +62,19 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert (line["level"], line["event"], line["top"]) == ("info", "filed", [["Kick", 0.5]])
 
 
+def test_digests_are_short_for_people_and_whole_for_programs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A terminal line shows as much of a digest as `show` takes; JSON all of it."""
+    for format in ("console", "json"):
+        log.configure("info", format)
+        structlog.get_logger().info("filed", digest="0123456789abcdef" * 4)
+    console, line = capsys.readouterr().err.splitlines()
+    assert "0123456789ab" in console
+    assert "0123456789abc" not in console
+    assert json.loads(line)["digest"] == "0123456789abcdef" * 4
+
+
 def test_console_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Console: readable, without colour where stderr is no terminal."""
     log.configure("info", "console")
