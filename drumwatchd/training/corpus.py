@@ -97,7 +97,7 @@ def _rows_of_table(table: Path) -> Iterator[Example]:
 
 
 def _rows_of_tree(root: Path) -> Iterator[Example]:
-    """`<Label>/<kit>/…/sound.wav`; files right under the label are one kit for all labels."""
+    """`<Label>/<kit>/…/sound.wav`; of files right under the label each is its own kit."""
     for folder, names, files in os.walk(root):
         names.sort()
         for name in sorted(files):
@@ -105,9 +105,9 @@ def _rows_of_tree(root: Path) -> Iterator[Example]:
             below = os.path.relpath(os.path.join(folder, name), root).split(os.sep)
             if suffix not in AUDIO_SUFFIXES or len(below) < 2 or name.startswith("."):
                 continue
-            kit = below[1] if len(below) > 2 else ""
+            kit = below[1]
             path = os.path.join(folder, name)
-            yield Example(path, below[0], root.name, kit, _fold_of(root.name, kit or name))
+            yield Example(path, below[0], root.name, kit, _fold_of(root.name, kit))
 
 
 def _fold_of(source: str, kit: str) -> int:

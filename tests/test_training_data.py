@@ -1,0 +1,189 @@
+"""Corpora, augmentation and the feature cache; no TensorFlow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import drums
+from drumwatchd.analysis.labels import FINE_LABELS
+from drumwatchd.errors import UsageError
+from drumwatchd.training import augment
+from drumwatchd.training.corpus import (
+    Example,
+    read_corpus,
+    split_by_fold,
+    thin_labels,
+)
+from drumwatchd.training.evaluate import calibration_error, measure, report
+from drumwatchd.training.feature_cache import cached_features, synthetic_examples
+from test_features import LOG_MEL
+
+CHANGES = ("augment", "shift_onset", "equalise", "reverberate", "crush", "reverse")
+
+
+def write_tree(root: Path, kinds: tuple[str, ...] = ("kick", "snare"), n_kits: int = 6) -> Path:
+    """A labelled tree of synthesised drums: <Label>/<kit>/<kind>.wav."""
+    for kit in range(n_kits):
+        for kind in kinds:
+            label = drums.FINE_LABEL_OF[kind]
+            drums.write(root / label / f"kit {kit}" / f"{kind}.wav", kind, seed=kit)
+    return root
+
+
+def test_a_tree_of_labels_is_read(tmp_path: Path) -> None:
+    """The folder is the label, the one below it the kit; other files are left alone."""
+    write_tree(tmp_path / "c")
+    (tmp_path / "c" / "Kick" / "kit 0" / "readme.txt").write_text("hello")
+    examples = read_corpus(tmp_path / "c")
+    assert len(examples) == 12
+    assert {e.label for e in examples} == {"Kick", "Snare"}
+    assert {e.kit for e in examples} == {f"kit {n}" for n in range(6)}
+    assert read_corpus(tmp_path / "c") == examples
+
+
+def test_files_without_a_kit_are_split_one_by_one(tmp_path: Path) -> None:
+    """Files right under a label share no kit, so any fold may be held out."""
+    for seed in range(9):
+        drums.write(tmp_path / "Kick" / f"{seed}.wav", "rim", seed=seed)
+    examples = read_corpus(tmp_path)
+    assert len({e.kit for e in examples}) == 9
+    for fold in range(5):
+        split_by_fold(examples, fold)
+
+
+def test_a_table_is_read(tmp_path: Path) -> None:
+    """`corpus.csv` names paths relative to itself, with source, kit and fold."""
+    (tmp_path / "corpus.csv").write_text(
+        "path,source,kit,label,fold\na/b.flac,maker,kit,Kick,3\nc.flac,maker,other,Tom,\n"
+    )
+    first, second = read_corpus(tmp_path)
+    assert first == Example(str(tmp_path / "a/b.flac"), "Kick", "maker", "kit", 3)
+    assert 0 <= second.fold < 5
+
+
+def test_an_unknown_label_names_the_nearest(tmp_path: Path) -> None:
+    """A typo is an error that says what was probably meant."""
+    drums.write(tmp_path / "Snair" / "a.wav", "snare")
+    with pytest.raises(UsageError, match=r"Snair \(nearest: Snare\)"):
+        read_corpus(tmp_path)
+
+
+def test_an_empty_corpus_is_an_error(tmp_path: Path) -> None:
+    """Nothing to train on is said, with what a corpus looks like."""
+    with pytest.raises(UsageError, match="no labelled sounds"):
+        read_corpus(tmp_path)
+
+
+def test_a_kit_never_stands_on_both_sides(tmp_path: Path) -> None:
+    """Folds are by kit, across labels; a table that breaks that is refused."""
+    examples = read_corpus(write_tree(tmp_path))
+    for fold in range(5):
+        training, held_out = split_by_fold(examples, fold)
+        assert len(training) + len(held_out) == len(examples)
+        assert not {e.kit for e in training} & {e.kit for e in held_out}
+    torn = [Example("a", "Kick", "s", "k", 0), Example("b", "Kick", "s", "k", 1)]
+    with pytest.raises(UsageError, match="both sides"):
+        split_by_fold(torn, 1)
+
+
+def test_thin_labels_are_counted(tmp_path: Path) -> None:
+    """Labels with few examples, or none, are told with their counts."""
+    thin = thin_labels(read_corpus(write_tree(tmp_path, n_kits=3)), wanted=3)
+    assert "Kick" not in thin
+    assert thin["Metal"] == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(CHANGES),
+    st.sampled_from(drums.KINDS),
+    st.integers(0, 99),
+    st.integers(1, 9_000),
+)
+def test_augmentation_gives_sound_from_sound(change: str, kind: str, seed: int, n: int) -> None:
+    """Every change is finite, float32, not empty, and repeats with its seed, at any length."""
+    y = drums.synthesise(kind)[:n]
+    made = [getattr(augment, change)(y, 44_100, np.random.default_rng(seed)) for _ in range(2)]
+    np.testing.assert_array_equal(made[0], made[1])
+    assert made[0].dtype == np.float32
+    assert np.isfinite(made[0]).all()
+
+
+@pytest.mark.parametrize("semitones", [-4.0, 0.0, 3.0])
+def test_speed_changes_length_and_pitch_together(semitones: float) -> None:
+    """Slower is longer, by the ratio of the interval."""
+    y = drums.synthesise("tom")
+    made = augment.speed(y, semitones)
+    assert made.size / y.size == pytest.approx(2 ** (-semitones / 12), rel=0.01)
+
+
+def test_augmented_versions_differ(tmp_path: Path) -> None:
+    """Version 0 is the plain sound, the others are others; the cache repeats itself."""
+    examples = read_corpus(write_tree(tmp_path / "c", n_kits=2))
+    made = cached_features(examples, LOG_MEL, n_versions=3, seed=1, folder=tmp_path / "cache")
+    assert made.x.shape == (4, 3, *LOG_MEL.shape)
+    assert np.isfinite(made.x).all()
+    assert np.abs(made.x[:, 0] - made.x[:, 1]).max() > 0.1
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    again = cached_features(examples, LOG_MEL, n_versions=3, seed=1, folder=tmp_path / "cache")
+    np.testing.assert_array_equal(made.x, again.x)
+    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+
+
+def test_unreadable_files_are_listed_and_left_out(tmp_path: Path) -> None:
+    """A damaged file costs itself, nothing else."""
+    write_tree(tmp_path / "c", n_kits=2)
+    bad = tmp_path / "c" / "Kick" / "kit 1" / "bad.wav"
+    bad.write_bytes(b"not audio")
+    examples = read_corpus(tmp_path / "c")
+    made = cached_features(examples, LOG_MEL, n_versions=1, seed=1, folder=tmp_path / "cache")
+    assert len(made.x) == len(made.examples) == len(examples) - 1
+    assert [path for path, _ in made.skipped] == [str(bad)]
+
+
+def test_labels_without_sounds_are_synthesised(tmp_path: Path) -> None:
+    """Noises, tones and reversed cymbals stand in where no file does."""
+    examples = read_corpus(write_tree(tmp_path / "c", ("crash", "kick"), n_kits=4))
+    made = synthetic_examples(examples, 2)
+    assert {e.label for e in made} == {"Noise", "FX", "Reverse"}
+    features = cached_features(made, LOG_MEL, n_versions=1, seed=1, folder=tmp_path / "cache")
+    assert len(features.x) == 6
+    assert not features.skipped
+
+
+def test_figures_of_a_perfect_and_of_a_blind_judge() -> None:
+    """All right is 1 everywhere; always the same answer is right for its share."""
+    examples = [
+        Example("", label, "s", str(number % 3), 0) for number, label in enumerate(FINE_LABELS)
+    ]
+    perfect = measure(np.eye(34, dtype=np.float32), examples)
+    assert perfect.accuracy == perfect.fine_accuracy == perfect.kit_accuracy == 1.0
+    assert perfect.calibration_error == pytest.approx(0.0)
+    blind = np.zeros((34, 34), np.float32)
+    blind[:, FINE_LABELS.index("Kick")] = 1.0
+    figures = measure(blind, examples)
+    assert figures.accuracy == pytest.approx(1 / 34)
+    assert figures.recall["Kick"] == 1.0
+    assert figures.misc_recall == 0.0
+    assert "averaged over kits" in report(figures)
+
+
+def test_accuracy_over_kits_weighs_each_kit_alike() -> None:
+    """A kit with one sound counts as much as one with nine."""
+    examples = [Example("", "Kick", "s", "big", 0)] * 9 + [Example("", "Snare", "s", "small", 0)]
+    kick = np.zeros((10, 34), np.float32)
+    kick[:, FINE_LABELS.index("Kick")] = 1.0
+    figures = measure(kick, examples)
+    assert (figures.accuracy, figures.kit_accuracy) == (pytest.approx(0.9), pytest.approx(0.5))
+
+
+def test_calibration_error_is_the_gap() -> None:
+    """Nine tenths sure and half right is off by four tenths."""
+    confidence = np.full(100, 0.9, np.float32)
+    right = np.arange(100) % 2 == 0
+    assert calibration_error(confidence, right) == pytest.approx(0.4, abs=1e-6)

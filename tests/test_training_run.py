@@ -1,0 +1,84 @@
+"""A whole training run in small: from labelled files to a model that the daemon's analysis loads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import drums
+from drumwatchd.analysis.analyse import analyse
+from drumwatchd.analysis.model_card import read_card
+from drumwatchd.analysis.settings import AnalysisSettings
+from drumwatchd.training.cli import cli
+from test_training_data import write_tree
+
+pytestmark = [
+    pytest.mark.train,
+    # TensorFlow's own use of deprecated numpy and ast names; nothing here can change that.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+KINDS = ("kick", "snare", "hat", "crash", "cowbell")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small corpus and a model trained on it."""
+    root = tmp_path_factory.mktemp("training")
+    write_tree(root / "corpus", KINDS, n_kits=12)
+    (root / "corpus" / "Kick" / "kit 0" / "bad.wav").write_bytes(b"not audio")
+    run(root, "train", "--epochs", "2", "--versions", "2", "--synthetic", "3", "--batch-size", "8")
+    return root
+
+
+def run(root: Path, command: str, *options: str) -> str:
+    """Run one command on the small corpus; return what it printed on stdout."""
+    places = ["--results", str(root / "results")]
+    if command == "train":
+        places += ["--models", str(root / "models"), "--cache", str(root / "cache")]
+        places += ["--name", "small", "--processes", "1"]
+    result = CliRunner().invoke(
+        cli, [command, str(root / "corpus"), *options, *places], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_the_model_judges(workplace: Path, tmp_path: Path) -> None:
+    """The exported folder is complete: the daemon's analysis loads it and answers."""
+    settings = AnalysisSettings(str(workplace / "models" / "small"))
+    verdict = analyse(drums.write(tmp_path / "a.wav", "kick"), settings).verdict
+    assert sum(verdict.probabilities.values()) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_card_says_how_it_was_made(workplace: Path) -> None:
+    """Configuration, data and figures on the held-out kits stand on the card."""
+    card = read_card(workplace / "models" / "small")
+    assert card.id == "small"
+    assert card.details["training"]["epochs"] == 2
+    assert card.details["figures"]["n_kits"] > 0
+    labels = card.details["training_data"]["labels"]
+    assert labels["Kick"] > 0
+    assert labels["Vox"] == 0
+    assert card.details["training_data"]["sources"][0]["licence"] == "not recorded"
+
+
+def test_a_run_leaves_its_record(workplace: Path) -> None:
+    """Configuration and history stand beside the weights, report and picture in the results."""
+    history = json.loads((workplace / "models" / "small" / "history.json").read_text())
+    assert len(history["loss"]) == 2
+    results = {path.name for path in (workplace / "results" / "small").iterdir()}
+    wanted = {"training.json", "history.json", "model.keras"}
+    assert wanted | {"figures.json", "report.txt", "confusion_matrix.png"} <= results
+
+
+def test_a_model_can_be_measured_again(workplace: Path) -> None:
+    """`evaluate` decodes the held-out kits anew and finds the figures of the card."""
+    card = read_card(workplace / "models" / "small")
+    printed = json.loads(run(workplace, "evaluate", str(card.folder), "--json"))
+    assert printed["n_sounds"] == card.details["figures"]["n_sounds"]
+    assert printed["accuracy"] == pytest.approx(card.details["figures"]["accuracy"], abs=0.15)
