@@ -21,8 +21,11 @@ def ready(status: str = "") -> None:
 
 
 def starting(status: str, seconds: float = 120.0) -> None:
-    """Still starting and making progress: don't give up for another ``seconds``."""
-    _send(_status(status), f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+    """Still starting and making progress: don't give up for another ``seconds``.
+
+    After a reload the watchdog is already at work, so this is a sign of life too.
+    """
+    _send(_status(status), f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}", "WATCHDOG=1")
 
 
 def status(text: str) -> None:

@@ -75,9 +75,9 @@ def test_a_name_that_is_not_utf8_is_sent_escaped(manager: Manager) -> None:
 
 
 def test_starting_asks_for_more_time(manager: Manager) -> None:
-    """A long recovery extends the start timeout, in microseconds."""
+    """A long recovery extends the start timeout, in microseconds, and feeds the watchdog."""
     notify.starting("first scan", seconds=90)
-    assert manager.lines() == ["STATUS=first scan", "EXTEND_TIMEOUT_USEC=90000000"]
+    assert manager.lines() == ["STATUS=first scan", "EXTEND_TIMEOUT_USEC=90000000", "WATCHDOG=1"]
 
 
 def test_reloading_carries_the_monotonic_clock(manager: Manager) -> None:
