@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -41,10 +42,20 @@ class LineWriter:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None:
-        # Here, and not at exit, so that a closed pipe is the command's to deal with.
-        if kind is None:
-            self._stream.flush()
+    ) -> bool:
+        """Flush; a reader that has enough (`ls | head`) is a good end."""
+        try:
+            if kind is None:
+                self._stream.flush()
+        except BrokenPipeError:
+            kind = BrokenPipeError
+        if kind is None or not issubclass(kind, BrokenPipeError):
+            return False
+        # What is still buffered has to go somewhere when the interpreter exits.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        return True
 
     def write(self, text: str) -> None:
         """Write one record."""

@@ -14,11 +14,11 @@ from drumwatchd.cli.context import Context
 from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, iso_utc, json_text, print_json, visible
 from drumwatchd.errors import ModelError, UsageError
 from drumwatchd.index.paths import from_db
-from drumwatchd.index.query import Query, compile_query
 from drumwatchd.index.reader import Reader, Sample, location, open_reader
 
 if TYPE_CHECKING:
     from drumwatchd.config import Config
+    from drumwatchd.index.query import Query
     from drumwatchd.index.status import Status
 
 EXIT_NOT_FOUND = 1
@@ -203,6 +203,8 @@ def ls(
 
     state:quarantined lists what couldn't be judged.
     """
+    from drumwatchd.index.query import compile_query
+
     if as_json and (template is not None or null):
         raise UsageError("--json goes without --format and --null")
     config = context.load()

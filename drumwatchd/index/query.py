@@ -51,19 +51,19 @@ FIELDS = tuple(KINDS)
 # A word without a field looks here: what the sample is called and what it is.
 SEARCHED = ("name", "path", "label", "fine", "pack")
 CHOICES = {"state": STATES, "mode": MODES}
-# Columns that an index of their own can narrow.
-NARROWING = ("digest", "added", "confidence")
+# Number fields with an index of their own.
+NARROWING = ("added", "confidence")
 
 Predicate = Callable[..., int]
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One term as SQL over ``samples``; `column` is what an index could narrow, else None."""
+    """One term as SQL over ``samples``; `narrows` if an index could make short work of it."""
 
     sql: str
     parameters: tuple[Any, ...] = ()
-    column: str | None = None
+    narrows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +190,10 @@ def _take_apart(text: str) -> _Term:
         start += key.end()
         rest = rest[key.end() :]
     operator = next((sign for sign in (":", "=~", "=") if rest.startswith(sign)), "")
+    value = rest[len(operator) :]
+    if name is None and operator != ":":
+        value = value.replace("\\:", ":")
     start += len(operator)
-    value = rest[len(operator) :].replace("\\:", ":") if operator != ":" else rest[1:]
     term = _Term(text, negated, name, operator, value, start)
     if not value and operator != "=":
         raise term.fault("a value is missing", start, "quote values that hold spaces")
@@ -369,7 +371,7 @@ def _span_clause(term: _Term, read: Callable[[str], Span]) -> Clause:
     return Clause(
         f"({sql})",
         tuple(value for _, value in wanted),
-        column if column in NARROWING and wanted else None,
+        narrows=column in NARROWING and bool(wanted),
     )
 
 
@@ -382,7 +384,7 @@ def _digest(term: _Term) -> Clause:
             "give its beginning, as show and ls --json print it",
         )
     # 'g' sorts behind every digit that may follow.
-    return Clause("(digest >= ? AND digest < ?)", (prefix, prefix + "g"), "digest")
+    return Clause("(digest >= ? AND digest < ?)", (prefix, prefix + "g"), narrows=True)
 
 
 def _flag(term: _Term) -> Clause:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 NUMBER = re.compile(
-    r"(?P<number>\d{1,18}(?:\.(?P<decimals>\d{1,15}))?|\.(?P<only>\d{1,15}))(?P<unit>[A-Za-z%]*)"
+    r"(?P<number>\d{1,18}(?:\.(?P<decimals>\d{1,30}))?|\.(?P<only>\d{1,30}))(?P<unit>[A-Za-z%]*)"
 )
 CLOCK = re.compile(r"(?P<minutes>\d{1,9}):(?P<seconds>[0-5]?\d(?:\.\d+)?)")
 AGE = re.compile(r"-?(?P<number>\d{1,9})(?P<unit>[A-Za-z]+)")

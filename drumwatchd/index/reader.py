@@ -8,12 +8,14 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drumwatchd.errors import IndexStoreError
 from drumwatchd.index.paths import from_db, to_db
-from drumwatchd.index.query import NARROWING, Clause, Query
 from drumwatchd.index.schema import SCHEMA_VERSION, schema_version
+
+if TYPE_CHECKING:
+    from drumwatchd.index.query import Clause, Query
 
 BUSY_TIMEOUT_SECONDS = 5.0
 # Up to so many rows an index is the shorter way; beyond, one pass over the narrow table is.
@@ -236,7 +238,7 @@ class Reader:
         return sql, tuple(value for clause in chosen for value in clause.parameters)
 
     def _is_small(self, clause: Clause) -> bool:
-        if clause.column not in NARROWING:
+        if not clause.narrows:
             return False
         # Looking is cheaper than statistics that nobody keeps fresh: about 1 ms.
         sql = f"SELECT count(*) FROM (SELECT 1 FROM samples WHERE {clause.sql} LIMIT ?)"  # noqa: S608
