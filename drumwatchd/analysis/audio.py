@@ -28,6 +28,8 @@ SILENT_BELOW = 1e-4
 # Real files keep within these; a header that says otherwise lies and would cost memory.
 _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 1_000, 1_536_000
 _BLOCK_VALUES = 1 << 20
+# libsndfile's word for "the header doesn't say" is the largest 64-bit number.
+_UNKNOWN_FRAMES = 1 << 48
 # Rounding and the resampler's reach at the end of the window.
 _SPARE_SECONDS = 0.02
 # A stereo mix this far below its loudest channel has cancelled itself out.
@@ -73,7 +75,8 @@ def load(path: str, spec: FeatureSpec) -> Recording:
             raise DecodeError(f"the header says {rate} Hz, which no sample has", path=path)
         seconds = spec.n_samples / spec.sr + spec.onset_search_seconds + _SPARE_SECONDS
         y = _read_mono(sound, int(seconds * rate), path)
-        duration_seconds = max(int(sound.frames), y.size) / rate
+        known = 0 if sound.frames > _UNKNOWN_FRAMES else int(sound.frames)
+        duration_seconds = max(known, y.size) / rate
     y = resample(y, rate, spec.sr)
     y = y[onset(y, spec) :][: spec.n_samples]
     return Recording(np.ascontiguousarray(y), spec.sr, duration_seconds, rate, channels)
