@@ -44,9 +44,11 @@ class Signals:
     wake: threading.Event = field(default_factory=threading.Event)
     stop: bool = False
     reload: bool = False
+    _had_terminal: bool = False
 
     def install(self) -> None:
-        """SIGTERM and SIGINT stop, SIGHUP reloads."""
+        """SIGTERM and SIGINT stop, SIGHUP reloads; it stops where it says that the terminal went."""
+        self._had_terminal = _has_terminal()
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGINT, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
@@ -56,8 +58,19 @@ class Signals:
         self.wake.set()
 
     def _on_reload(self, number: int, frame: object) -> None:
+        if self._had_terminal and not _has_terminal():
+            self.stop = True
         self.reload = True
         self.wake.set()
+
+
+def _has_terminal() -> bool:
+    """Whether somebody started us at a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def run(config: Config, reload: Callable[[], Config], signals: Signals) -> None:
@@ -84,7 +97,7 @@ def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals:
             due = min(due, live.update(time.monotonic()))
             signals.wake.wait(max(0.0, min(due - time.monotonic(), pulse)))
             signals.wake.clear()
-            if signals.reload:
+            if signals.reload and not signals.stop:
                 signals.reload = False
                 new = _reloaded(reload)
                 if new is not None:

@@ -251,6 +251,29 @@ def test_sighup_takes_a_good_configuration_and_keeps_the_old_for_a_bad_one(home:
     assert other.exists()
 
 
+@pytest.mark.skipif(shutil.which("setsid") is None, reason="setsid makes the terminal ours")
+def test_closing_its_terminal_stops_it(home: Home) -> None:
+    """SIGHUP means reload for a service, and the end for a program whose window was closed."""
+    master, terminal = os.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *home.command, "run"],
+        stdin=terminal, stdout=terminal, stderr=terminal, env=home.environment,
+    )  # fmt: skip
+    os.close(terminal)
+    try:
+        wait_for(lambda: home.watches(process.pid), "the daemon to watch")
+        process.send_signal(signal.SIGHUP)
+        reader = os.fdopen(master, "rb", buffering=0)
+        with reader:
+            shown = b""
+            while b"configuration reloaded" not in shown:
+                shown += reader.read(4096)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_stopping_is_quick_and_leaves_nothing_half_done(home: Home) -> None:
     """SIGTERM in the middle of work; the next start finishes it."""
     made = make(home.folder / "made", 30)
