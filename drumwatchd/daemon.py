@@ -11,8 +11,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import structlog
-
 from drumwatchd import notify
 from drumwatchd.analysis.model_card import ModelCard, read_card, shipped_model, verify_weights
 from drumwatchd.analysis.settings import AnalysisSettings
@@ -28,13 +26,14 @@ from drumwatchd.index import lock
 from drumwatchd.index.store import Index, open_index
 from drumwatchd.live import LiveFile
 from drumwatchd.log import configure as configure_log
+from drumwatchd.log import get_logger
 from drumwatchd.pipeline import Pipeline
 from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
 
 STOP_SECONDS = 4.0
 PROGRESS_SECONDS = 0.25
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass

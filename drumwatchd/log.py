@@ -2,11 +2,11 @@
 
 An event is a constant lowercase phrase with fields::
 
-    log = structlog.get_logger()
+    log = get_logger()
     log.info("filed", digest=digest, label="Kick", duration_ms=41)
 
 On a terminal lines are for people; under systemd they are JSON. `configure` may be called again
-at any time, as after SIGHUP, and loggers made by ``structlog.get_logger()`` follow.
+at any time, as after SIGHUP, and loggers made by `get_logger` follow.
 """
 
 from __future__ import annotations
@@ -16,10 +16,27 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, Literal
 
-import structlog
+
+@contextlib.contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Make an import fail that is only tried."""
+    known = sys.modules.get(package)
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+        if known is not None:
+            sys.modules[package] = known
+
+
+# structlog imports rich wherever it is installed, for tracebacks that are drawn; ours are plain, and
+# rich would cost the daemon 5 MB and every start 30 ms.
+with _hidden("rich"):
+    import structlog
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "json", "console"]
@@ -69,6 +86,11 @@ def configure(
         cache_logger_on_first_use=False,
     )
     _route_libraries(max(_LEVELS[level], logging.WARNING))
+
+
+def get_logger() -> Any:
+    """A logger; may be made at import, before `configure` is called."""
+    return structlog.get_logger()
 
 
 def is_journal(environ: Mapping[str, str]) -> bool:

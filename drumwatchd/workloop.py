@@ -14,13 +14,12 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import structlog
-
 from drumwatchd.analysis.workers import Workers
 from drumwatchd.archive.archive import Archive
 from drumwatchd.errors import DrumwatchdError
 from drumwatchd.files import Source
 from drumwatchd.inbox.intake import Inbox, remove_empty_folders
+from drumwatchd.log import get_logger
 from drumwatchd.pipeline import Outcome, Pipeline, Result
 
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 1.0, 60.0
@@ -29,7 +28,7 @@ FLUSH_SECONDS = 1.0
 EMPTY_FOLDER_SECONDS = 10.0  # a copy of a pack may pause between two folders
 IDLE_SECONDS = 3600.0
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class WorkLoop:

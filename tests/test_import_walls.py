@@ -74,9 +74,9 @@ def home(tmp_path: Path) -> Path:
         "drumwatchd.analysis.model_card",
     ],
 )
-def test_the_daemons_own_process_imports_no_audio_and_no_model(module: str) -> None:
-    """numpy, decoders and the network belong to the workers; what trains, to training alone."""
-    assert imported_by(f"import {module}").isdisjoint(AUDIO + TRAINING)
+def test_the_daemons_own_process_imports_no_audio_no_model_and_no_rich(module: str) -> None:
+    """numpy, decoders and the network belong to the workers; rich, to what draws."""
+    assert imported_by(f"import {module}").isdisjoint(AUDIO + TRAINING + DRAWING)
 
 
 @pytest.mark.parametrize("command", [["status", "--json"], ["ls", "--json"], ["check-config"]])
