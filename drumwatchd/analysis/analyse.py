@@ -43,9 +43,7 @@ def analyse(path: str, settings: AnalysisSettings) -> Analysis:
     return _analysis(recording, outputs[0][0], outputs[1][0], classifier, settings)
 
 
-def analyse_many(
-    paths: Sequence[str], settings: AnalysisSettings
-) -> list[Analysis | Failure]:
+def analyse_many(paths: Sequence[str], settings: AnalysisSettings) -> list[Analysis | Failure]:
     """Judge several files, the network in batches; a file that can't be judged gives its error.
 
     Raises:
@@ -57,9 +55,7 @@ def analyse_many(
     return results
 
 
-def _analyse_batch(
-    paths: Sequence[str], settings: AnalysisSettings
-) -> list[Analysis | Failure]:
+def _analyse_batch(paths: Sequence[str], settings: AnalysisSettings) -> list[Analysis | Failure]:
     classifier, extractor = _loaded(settings.model_dir, _stamp(settings.model_dir))
     loaded = [_load_or_error(path, classifier) for path in paths]
     recordings = [item for item in loaded if isinstance(item, audio.Recording)]
