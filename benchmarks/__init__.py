@@ -1,0 +1,19 @@
+"""How fast and how small, each figure beside a baseline of the same run: ``make bench``.
+
+measuring.py   what a table is, and how time, memory and starts are measured
+samples.py     what is measured with: the corpus where there is one, else the tests' drum machine
+stock.py       an index with as many rows as asked for
+report.py      tables as text, and their places in docs/performance.md
+and one module per benchmark, each with a `measure(quick)` that returns its tables.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The home server and the drum machine of the tests serve here too.
+if str(ROOT / "tests") not in sys.path:
+    sys.path.append(str(ROOT / "tests"))
