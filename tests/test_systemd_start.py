@@ -103,6 +103,7 @@ say restarts_after "$(property NRestarts)"
 systemctl stop drumwatchd; say stop $?
 say stopped "$(property Result) $(property ExecMainStatus)"
 say left_in_shm "$(find /dev/shm -type f -user drumwatchd | wc -l)"
+as_member $command ls --json >ls-at-rest.json 2>>daemon.log; say listed_at_rest $?
 
 echo 'colour = "blue"' >>/etc/drumwatchd/config.toml
 systemctl start drumwatchd 2>/dev/null; say start_misconfigured $?
@@ -194,8 +195,9 @@ def test_the_service_files_a_sample(report: dict[str, str]) -> None:
 
 
 def test_a_member_of_the_group_may_ask(report: dict[str, str], exchange: Path) -> None:
-    """`status` and `ls` answer whoever may read the state directory."""
-    assert (report["queried"], report["listed"]) == ("0", "0")
+    """`status` and `ls` answer whoever may read the state directory, running or not."""
+    assert (report["queried"], report["listed"], report["listed_at_rest"]) == ("0", "0", "0")
+    assert (exchange / "ls-at-rest.json").read_text() == (exchange / "ls.json").read_text()
     assert json.loads((exchange / "ls.json").read_text())["path"].endswith("/kick.wav")
     status = json.loads((exchange / "status.json").read_text())
     assert status["running"] is True

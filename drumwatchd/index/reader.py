@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from drumwatchd.index.query import Clause, Query
 
 BUSY_TIMEOUT_SECONDS = 5.0
-# Up to so many rows an index is the shorter way; beyond, one pass over the narrow table is.
+# Up to so many rows, or this part of the table, an index is the shorter way; beyond, one pass is.
 NARROW_ROWS = 20_000
+NARROW_PART = 1 / 20
 COLUMNS = (
     "id", "digest", "state", "label", "fine", "confidence", "path", "source", "inbox", "pack",
     "name", "size", "mode", "reason", "model", "duration", "retained", "added",
 )  # fmt: skip
 _PATH_POSITIONS = [COLUMNS.index(name) for name in ("path", "source", "inbox", "pack", "name")]
 _NUMBER_COLUMNS = frozenset({"confidence", "added", "duration", "size", "retained"})
+Condition = tuple[str, tuple[Any, ...]]
 _INDEXED_ORDERS = {"added": "samples_by_added", "confidence": "samples_by_confidence"}
 
 
@@ -118,18 +120,29 @@ def open_reader(index_path: str) -> Iterator[Reader]:
         IndexStoreError: there is none, it isn't one, or its schema is of another version.
     """
     path = os.path.abspath(index_path)
-    # In a URI these three mean something else; all other bytes stand for themselves.
-    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     with _explained(path):
-        connection = sqlite3.connect(
-            f"file://{quoted}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_SECONDS
-        )
+        connection = sqlite3.connect(_uri(path), uri=True, timeout=BUSY_TIMEOUT_SECONDS)
     try:
         with _explained(path):
             _check_version(connection, path)
         yield Reader(connection, path)
     finally:
         connection.close()
+
+
+def _uri(path: str) -> str:
+    """The index as SQLite's read-only URI.
+
+    A reader of a WAL index needs the shared memory beside it. Where the daemon has stopped it is
+    gone, and who may not write there can't make it, but then nobody writes and none is needed.
+
+    References:
+        https://www.sqlite.org/wal.html#read_only_databases
+    """
+    # In a URI these three mean something else; all other bytes stand for themselves.
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    at_rest = not os.path.exists(f"{path}-wal") and not os.access(os.path.dirname(path), os.W_OK)
+    return f"file://{quoted}?mode=ro" + ("&immutable=1" if at_rest else "")
 
 
 def _check_version(connection: sqlite3.Connection, path: str) -> None:
@@ -210,9 +223,7 @@ class Reader:
         for values in self.rows(query, columns, limit=limit):
             yield _to_sample(values)
 
-    def _select(
-        self, query: Query, columns: Sequence[str], limit: int | None
-    ) -> tuple[str, tuple[Any, ...]]:
+    def _select(self, query: Query, columns: Sequence[str], limit: int | None) -> Condition:
         where, parameters = query.where()
         source = "samples NOT INDEXED"
         if narrow := self._narrowed(query):
@@ -226,24 +237,53 @@ class Reader:
             sql, parameters = f"{sql} LIMIT ?", (*parameters, limit)
         return sql, parameters
 
-    def _narrowed(self, query: Query) -> tuple[str, tuple[Any, ...]] | None:
+    def _narrowed(self, query: Query) -> Condition | None:
         """A subquery of ids, when every group has a term that an index makes small."""
+        enough = self._narrow_rows()
         chosen = []
         for group in query.groups:
-            narrow = next((clause for clause in group if self._is_small(clause)), None)
+            conditions = (self._narrowing(clause) for clause in group if clause.narrows)
+            narrow = next((found for found in conditions if self._is_small(found, enough)), None)
             if narrow is None:
                 return None
             chosen.append(narrow)
-        sql = " UNION ALL ".join(f"SELECT id FROM samples WHERE {clause.sql}" for clause in chosen)  # noqa: S608
-        return sql, tuple(value for clause in chosen for value in clause.parameters)
+        sql = " UNION ALL ".join(f"SELECT id FROM samples WHERE {narrow[0]}" for narrow in chosen)  # noqa: S608
+        return sql, tuple(value for narrow in chosen for value in narrow[1])
 
-    def _is_small(self, clause: Clause) -> bool:
-        if not clause.narrows:
-            return False
-        # Looking is cheaper than statistics that nobody keeps fresh: about 1 ms.
-        sql = f"SELECT count(*) FROM (SELECT 1 FROM samples WHERE {clause.sql} LIMIT ?)"  # noqa: S608
-        found = self._connection.execute(sql, (*clause.parameters, NARROW_ROWS)).fetchone()[0]
-        return bool(found < NARROW_ROWS)
+    def _narrow_rows(self) -> int:
+        rows = self._connection.execute("SELECT max(id) FROM samples").fetchone()[0] or 0
+        return max(NARROW_ROWS, int(rows * NARROW_PART))
+
+    def _is_small(self, condition: Condition, enough: int) -> bool:
+        # Looking is cheaper than statistics that nobody keeps fresh: a few milliseconds.
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM samples WHERE {condition[0]} LIMIT ?)"  # noqa: S608
+        found = self._connection.execute(sql, (*condition[1], enough)).fetchone()[0]
+        return bool(found < enough)
+
+    def _narrowing(self, clause: Clause) -> Condition:
+        """The clause as its index can find it; for labels, by every spelling that is there."""
+        if clause.narrows not in ("label", "fine"):
+            return clause.sql, clause.parameters
+        position = ("label", "fine").index(clause.narrows)
+        word = str(clause.parameters[0]).lower()
+        pairs = [pair for pair in self._labels() if pair[position].lower() == word]
+        columns = ["label", "fine"][: position + 1]
+        tests, parameters = ["state = 'filed'"], []
+        for number, column in enumerate(columns):
+            values = sorted({pair[number] for pair in pairs})
+            tests.append(f"{column} IN ({', '.join('?' * len(values))})")
+            parameters += values
+        return " AND ".join(tests), tuple(parameters)
+
+    def _labels(self) -> list[tuple[str, str]]:
+        """All pairs of label and fine label in the archive, stepping from one to the next."""
+        sql = """SELECT label, fine FROM samples WHERE state = 'filed' AND (label, fine) > (?, ?)
+                 ORDER BY label, fine LIMIT 1"""
+        pairs, last = [], ("", "")
+        while (found := self._connection.execute(sql, last).fetchone()) is not None:
+            last = (found[0], found[1])
+            pairs.append(last)
+        return pairs
 
     # -- one sample ---------------------------------------------------------------------------
 
