@@ -10,6 +10,7 @@
     ├── InboxError              an inbox can't be read
     ├── WorkersStoppedError     the daemon stops; the file is taken again at the next start
     ├── ArchiveError            the archive can't take the sample (full, read-only, unmounted)
+    │   └── PlacementError      nor would it ever take this one: its name, its size
     ├── SourceChangedError      the file changed or vanished between two steps
     └── AnalysisError           this one sample can't be judged
         ├── DecodeError         not audio, damaged, empty
@@ -139,6 +140,12 @@ class ArchiveError(DrumwatchdError):
     """The archive can't take the sample now: full, read-only, unmounted."""
 
     retryable = True
+
+
+class PlacementError(ArchiveError):
+    """The archive takes other samples, but never this one as it is; it stays in its inbox."""
+
+    retryable = False
 
 
 class SourceChangedError(DrumwatchdError):

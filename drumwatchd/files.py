@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from drumwatchd.errors import SourceChangedError
 
 CHUNK_BYTES = 1 << 20
-INT64_MASK = (1 << 63) - 1  # some file systems hand out 64-bit inodes; SQLite's integers are signed
+# Some file systems hand out 64-bit inodes, and times after 2262; SQLite's integers are signed.
+INT64_MASK = (1 << 63) - 1
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -47,24 +49,40 @@ class Source:
 
     def is_same(self, found: os.stat_result) -> bool:
         """Whether `found` is this very file, unchanged."""
-        return (self.size, self.mtime_ns, self.device, self.inode) == (
-            found.st_size, found.st_mtime_ns, found.st_dev & INT64_MASK, found.st_ino & INT64_MASK,
-        )  # fmt: skip
+        return self == source_from_stat(self.path, self.inbox, found)
 
 
 def source_from_stat(path: str, inbox: str, found: os.stat_result) -> Source:
     """The source that `found` describes."""
-    device, inode = found.st_dev & INT64_MASK, found.st_ino & INT64_MASK
-    return Source(path, inbox, found.st_size, found.st_mtime_ns, device, inode)
+    times_and_identity = (found.st_mtime_ns, found.st_dev, found.st_ino)
+    return Source(path, inbox, found.st_size, *(value & INT64_MASK for value in times_and_identity))
 
 
 def look(path: str, inbox: str) -> Source | None:
-    """Look at a path; None unless it is a regular file (links are not followed)."""
+    """Look at a path; None unless it is a regular file of this inbox.
+
+    Links are not followed, neither the file's own nor one that took a folder's place: what it
+    leads to is somebody's library.
+    """
+    folder = os.path.dirname(path)
+    reached = os.path.relpath(os.path.realpath(folder), os.path.realpath(inbox))
     try:
         found = os.lstat(path)
     except OSError:
         return None
-    return source_from_stat(path, inbox, found) if stat.S_ISREG(found.st_mode) else None
+    if not stat.S_ISREG(found.st_mode) or reached != os.path.relpath(folder, inbox):
+        return None
+    return source_from_stat(path, inbox, found)
+
+
+def check_unchanged(source: Source) -> None:
+    """Make sure that a source still is what it was.
+
+    Raises:
+        SourceChangedError: it vanished, or is not the file it was.
+    """
+    if look(source.path, source.inbox) != source:
+        raise SourceChangedError("the file changed or vanished", path=source.path)
 
 
 def open_regular(path: str) -> int:
@@ -119,19 +137,20 @@ def digest_source(source: Source, algorithm: str) -> str:
     """
     try:
         digest = digest_of(source.path, algorithm)
-        found = os.lstat(source.path)
     except FileNotFoundError as error:
         raise SourceChangedError("the file vanished", path=source.path) from error
-    if not source.is_same(found):
-        raise SourceChangedError("the file changed while it was read", path=source.path)
+    check_unchanged(source)
     return digest
 
 
 def fsync_folder(folder: str) -> None:
-    """Make a folder's entries durable."""
+    """Make a folder's entries durable, where its file system knows how to."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what CIFS and some FUSE file systems say of any folder
+            raise
     finally:
         os.close(descriptor)
 

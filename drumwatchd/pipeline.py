@@ -12,10 +12,11 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
 
+from drumwatchd.analysis.result import Analysis
 from drumwatchd.analysis.workers import Workers
 from drumwatchd.archive.archive import Archive
 from drumwatchd.archive.placement import remove_source
@@ -25,10 +26,11 @@ from drumwatchd.errors import (
     DrumwatchdError,
     IndexStoreError,
     ModelError,
+    PlacementError,
     SourceChangedError,
     WorkersStoppedError,
 )
-from drumwatchd.files import Source, digest_source
+from drumwatchd.files import Source, check_unchanged, digest_source
 from drumwatchd.index.store import Index, Row
 from drumwatchd.log import get_logger
 
@@ -81,6 +83,8 @@ class Pipeline:
         except SourceChangedError as error:
             log.info("source changed", path=source.path, reason=error.message)
             return Result(source, Outcome.CHANGED, error)
+        except PlacementError as error:
+            return self._give_up(source, "; ".join(filter(None, (error.message, error.hint))))
         except (ArchiveError, IndexStoreError, ModelError, WorkersStoppedError) as error:
             return Result(source, Outcome.BLOCKED, error)
         except Exception as error:
@@ -130,11 +134,9 @@ class Pipeline:
     def _new_content(self, source: Source, row: Row, started: float) -> Outcome:
         self._archive.check()
         try:
-            analysis = self._workers.analyse(source.path)
-            relative = self._archive.file(row, source, analysis)
-        except SourceChangedError:
-            self._index.release(row, "released", "the source changed")
-            raise
+            with self._released_on_failure(row):
+                analysis = self._analyse(source)
+                relative = self._archive.file(row, source, analysis)
         except AnalysisError as error:
             return self._quarantine(source, row, error)
         mode = self._archive.settings.mode
@@ -153,20 +155,37 @@ class Pipeline:
             self._remove(row, source)
         return Outcome.FILED
 
+    def _analyse(self, source: Source) -> Analysis:
+        """Judge the content that was digested: what is heard of a newer one is worth nothing."""
+        try:
+            return self._workers.analyse(source.path)
+        finally:
+            check_unchanged(source)
+
+    @contextlib.contextmanager
+    def _released_on_failure(self, row: Row) -> Iterator[None]:
+        """Forget the row of a file that turns out to have changed, or not to fit the archive."""
+        try:
+            yield
+        except (SourceChangedError, PlacementError) as error:
+            self._index.release(row, "released", error.message)
+            raise
+
     def _known_content(self, source: Source, original: Row) -> Outcome:
         """The index has this content: from this very file, or from another one."""
-        moved = original.mode == "move" and original.path is not None
-        if moved and original.source == source and self._archive.has(original):
+        if _is_left_of_a_move(source, original) and self._archive.has(original):
             log.info("finished an interrupted move", path=source.path, digest=original.digest)
             self._remove(original, source)
             return Outcome.QUARANTINED if original.state == "quarantined" else Outcome.FILED
+        if _is_itself(source, original, self._archive.full_path(original)):
+            self._index.seen_again(source, original)
+            log.info("known already", path=source.path, digest=original.digest)
+            return Outcome.DUPLICATE
         return self._duplicate(source, original)
 
     def _duplicate(self, source: Source, original: Row) -> Outcome:
         policy = self._duplicate_policies[source.inbox]
         action = "kept"
-        if _is_same_path(source.path, self._archive.full_path(original)):
-            policy = "keep"  # the original itself, reached once more
         if policy == "quarantine":
             action = self._archive.quarantine_duplicate(source, original.digest)
         elif policy == "delete":
@@ -188,7 +207,8 @@ class Pipeline:
         """Judging failed for this content: set it aside in move mode, else leave it and say so."""
         relative = None
         if self._archive.settings.mode == "move":
-            relative = self._archive.quarantine(row, source, error.message)
+            with self._released_on_failure(row):
+                relative = self._archive.quarantine(row, source, error.message)
         self._index.quarantined(row, relative, error.message)
         if relative is not None:
             self._remove(row, source)
@@ -223,6 +243,9 @@ class Pipeline:
             return Result(source, self._fail(source, reason))
         except IndexStoreError as error:
             return Result(source, Outcome.BLOCKED, error)
+        except Exception:
+            log.exception("failure not recorded", path=source.path)
+            return Result(source, Outcome.FAILED)
 
     # -- after a crash --------------------------------------------------------------------------
 
@@ -235,6 +258,7 @@ class Pipeline:
 
     def recover_row(self, row: Row) -> None:
         """Finish a placement that was made, else free the source to be taken again."""
+        self._archive.check()  # else what was placed seems not to be
         self._archive.clear_leftovers(row)
         if row.state == "placing" and row.path is not None and self._archive.has(row):
             if row.label is None:
@@ -248,8 +272,25 @@ class Pipeline:
         self._index.release(row, "released", "interrupted before it was placed")
 
 
-def _is_same_path(first: str, second: str) -> bool:
-    def resolved(path: str) -> str:
-        return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+def _is_left_of_a_move(source: Source, original: Row) -> bool:
+    """Whether `source` is the very file that was filed, its removal interrupted.
 
-    return resolved(first) == resolved(second)
+    Its device is left aside: some file systems get another number at each mount.
+    """
+    moved = original.mode == "move" and original.path is not None
+    return moved and replace(source, device=0) == replace(original.source, device=0)
+
+
+def _is_itself(source: Source, original: Row, original_path: str) -> bool:
+    """Whether `source` is what the original rests on, reached once more, and no second file.
+
+    By its path where the source stays, and by identity: a link in the archive leads back to it,
+    other mounts and other spellings of one name may too.
+    """
+    if original.mode != "move" and source.path == original.source.path:
+        return True
+    try:
+        found = os.stat(original_path)
+        return found.st_nlink == 1 and os.path.samestat(found, os.lstat(source.path))
+    except OSError:
+        return False

@@ -12,7 +12,7 @@ import soundfile
 from drumwatchd.analysis.formats import AUDIO_SUFFIXES, is_audio
 from drumwatchd.config.model import DEFAULT_IGNORE
 from drumwatchd.errors import InboxError
-from drumwatchd.files import Source
+from drumwatchd.files import Source, look
 from drumwatchd.inbox.intake import (
     Inbox,
     InboxSettings,
@@ -81,6 +81,25 @@ def test_every_suffix_of_libsndfile_is_known() -> None:
         assert f".{other.get(name, name).lower()}" in AUDIO_SUFFIXES, name
     assert is_audio("kick.OPUS")
     assert not is_audio("wav")
+
+
+def test_a_link_that_took_a_folders_place_is_not_followed(
+    drop: Drop, inbox: Path, tmp_path: Path
+) -> None:
+    """A pack that was moved away and linked back is somebody's library, not the inbox."""
+    source, box = drop("pack/kick.wav"), make_inbox(inbox)
+    box.rescan(0.0)
+    os.rename(inbox / "pack", tmp_path / "library")
+    (inbox / "pack").symlink_to(tmp_path / "library")
+    assert look(source.path, str(inbox)) is None
+    assert box.take_settled(9.0, 9) == []
+
+
+def test_an_inbox_that_is_a_link_is_an_inbox(drop: Drop, inbox: Path, tmp_path: Path) -> None:
+    """Its own path may lead anywhere; only what is inside it is held to be there."""
+    drop("pack/kick.wav")
+    (tmp_path / "link").symlink_to(inbox)
+    assert look(str(tmp_path / "link" / "pack" / "kick.wav"), str(tmp_path / "link"))
 
 
 def test_a_promising_header_looks_incomplete(drop: Drop) -> None:

@@ -6,8 +6,11 @@ The worker pool is the edge: `Ear` stands in for it, everything else is real.
 from __future__ import annotations
 
 import csv
+import errno
+import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +21,15 @@ from drumwatchd.archive import archive as archive_module
 from drumwatchd.archive.archive import Archive, ArchiveSettings
 from drumwatchd.archive.manifest import Manifests
 from drumwatchd.archive.marker import MARKER_NAME, create_marker
-from drumwatchd.errors import AnalysisCrashError, ArchiveError, DecodeError, ModelError
-from drumwatchd.files import Source
+from drumwatchd.archive.placement import temporary_path
+from drumwatchd.errors import (
+    AnalysisCrashError,
+    ArchiveError,
+    DecodeError,
+    IndexStoreError,
+    ModelError,
+)
+from drumwatchd.files import Source, look
 from drumwatchd.index.store import Index
 from drumwatchd.pipeline import Outcome, Pipeline
 
@@ -32,9 +42,12 @@ class Ear:
     def __init__(self) -> None:
         self.heard: list[str] = []
         self.says: Analysis | Exception = make_analysis()
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def analyse(self, path: str) -> Analysis:
         self.heard.append(path)
+        self.meanwhile()
+        self.meanwhile = lambda: None
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
@@ -48,8 +61,10 @@ class House:
         create_marker(str(root), "id")
         self.set_mode("move")
 
-    def set_mode(self, mode: str, duplicates: str = "keep") -> None:
-        settings = ArchiveSettings(str(self.root), mode, "{label}/{stem}{suffix}", "sha256", "id")
+    def set_mode(
+        self, mode: str, duplicates: str = "keep", template: str = "{label}/{stem}{suffix}"
+    ) -> None:
+        settings = ArchiveSettings(str(self.root), mode, template, "sha256", "id")
         self.manifests = Manifests(str(self.root), self.index)
         self.archive = Archive(settings, self.index, self.manifests)
         self.pipeline = Pipeline(self.index, self.archive, self.ear, {str(self.inbox): duplicates})
@@ -139,16 +154,40 @@ def test_a_duplicate_is_not_deleted_when_the_original_is_damaged(house: House, d
     assert os.path.exists(again.path)
 
 
-def test_the_original_itself_is_never_deleted_as_its_own_duplicate(
-    house: House, drop: Drop
+@pytest.mark.parametrize("policy", ["keep", "quarantine", "delete"])
+@pytest.mark.parametrize("mode", ["copy", "hardlink", "symlink", "none"])
+def test_a_touched_source_is_no_duplicate_of_itself(
+    mode: str, policy: str, house: House, drop: Drop
 ) -> None:
-    """In mode none the original is the inbox file; touching it makes no duplicate of it."""
-    house.set_mode("none", "delete")
+    """Where the source stays, it may be all that there is: it is kept and remembered anew."""
+    house.set_mode(mode, policy)
     source = drop("bd.wav", b"boom")
     house.process(source)
+    before = house.files()
     os.utime(source.path, ns=(1, 1))
-    house.process(drop_again := drop("bd.wav", b"boom"))
-    assert os.path.exists(drop_again.path)
+    touched = look(source.path, source.inbox)
+    assert touched is not None
+    assert house.process(touched) is Outcome.DUPLICATE
+    assert Path(source.path).read_bytes() == b"boom"
+    assert house.files() == before
+    assert house.index.is_remembered(touched)
+    assert house.index.remembered("filed") == [source.path]
+
+
+def test_a_second_way_to_the_only_file_is_no_duplicate(house: House, drop: Drop) -> None:
+    """A folder mounted or linked twice shows one file under two names; deleting one deletes it."""
+    house.set_mode("symlink", "delete")
+    source = drop("bd.wav", b"boom")
+    house.process(source)
+    (house.inbox.parent / "alias").symlink_to(house.inbox)
+    alias = replace(source, path=str(house.inbox.parent / "alias" / "bd.wav"))
+    house.pipeline._known_content(alias, house.index.claim(alias, digest_of_row(house)).row)
+    assert Path(source.path).read_bytes() == b"boom"
+
+
+def digest_of_row(house: House) -> str:
+    (row,) = house.index.rows_in("filed")
+    return row.digest
 
 
 def test_a_sample_deleted_from_the_archive_can_be_filed_again(house: House, drop: Drop) -> None:
@@ -197,6 +236,141 @@ def test_in_copy_mode_a_bad_file_stays_with_its_reason(house: House, drop: Drop)
     assert house.process(source) is Outcome.QUARANTINED
     assert os.path.exists(source.path)
     assert house.index.is_remembered(source)
+
+
+def test_a_file_that_vanishes_while_it_is_judged_is_settled_anew(house: House, drop: Drop) -> None:
+    """Not the archive's fault, so nothing is degraded."""
+    source = drop()
+    house.ear.meanwhile = lambda: os.unlink(source.path)
+    assert house.process(source) is Outcome.CHANGED
+    assert house.index.rows_in("claimed", "placing", "filed") == []
+
+
+@pytest.mark.parametrize("mode", ["move", "copy", "symlink", "none"])
+@pytest.mark.parametrize("says", [make_analysis(), DecodeError("cut short")], ids=["good", "bad"])
+def test_what_was_heard_of_newer_content_is_not_believed(
+    mode: str, says: Analysis | Exception, house: House, drop: Drop
+) -> None:
+    """Rewritten between digest and analysis: neither filed nor quarantined as the old content."""
+    house.set_mode(mode)
+    source = drop("bd.wav", b"first")
+    house.ear.says = says
+    house.ear.meanwhile = lambda: drop("bd.wav", b"second")
+    assert house.process(source) is Outcome.CHANGED
+    assert house.files() == {}
+    assert house.index.rows_in("claimed", "placing", "filed", "quarantined") == []
+    assert Path(source.path).read_bytes() == b"second"
+
+
+def test_a_file_that_the_archive_can_never_take_stays_and_blocks_nobody(
+    house: House, drop: Drop
+) -> None:
+    """Its folder's name is a file's name there: it fails with the reason, others are filed."""
+    house.set_mode("move", template="{label}/{pack}/{stem}{suffix}")
+    house.process(drop("x.wav", b"one"))
+    stuck = drop("x.wav/y.wav", b"two")
+    assert house.process(stuck) is Outcome.FAILED
+    assert house.index.is_remembered(stuck)
+    assert house.index.rows_in("claimed", "placing") == []
+    assert house.process(drop("pack/z.wav", b"three")) is Outcome.FILED
+
+
+def test_a_time_beyond_sqlite_is_no_obstacle(house: House, drop: Drop) -> None:
+    """Files from the year 2286 (a camera's clock, a hostile archive) are filed like others."""
+    source = drop()
+    os.utime(source.path, (10_000_000_000, 10_000_000_000))
+    source = look(source.path, source.inbox)
+    assert source is not None
+    assert house.process(source) is Outcome.FILED
+    assert not os.path.exists(source.path)
+
+
+def test_a_move_is_finished_though_the_device_has_another_number(house: House, drop: Drop) -> None:
+    """Some file systems get one at each mount; a power cut must not leave a duplicate behind."""
+    house.set_mode("copy")
+    source = drop("bd.wav", b"boom")
+    house.process(source)
+    house.index._connection.execute("UPDATE samples SET mode = 'move', device = device + 1")
+    assert house.process(source) is Outcome.FILED
+    assert not os.path.exists(source.path)
+    assert house.files() == {"Kick/bd.wav": b"boom"}
+
+
+def test_an_archive_that_goes_while_a_file_is_judged_loses_nothing(
+    house: House, drop: Drop
+) -> None:
+    """The source stays until the archive is back, and nothing is put where it was."""
+    gone = Path(f"{house.root}.unmounted")
+
+    def unmount() -> None:
+        house.root.rename(gone)
+        house.root.mkdir()
+
+    source = drop("bd.wav", b"boom")
+    house.ear.meanwhile = unmount
+    assert house.process(source) is Outcome.BLOCKED
+    assert os.path.exists(source.path)
+    assert list(house.root.iterdir()) == []
+    with pytest.raises(ArchiveError):
+        house.archive.flush()
+    house.root.rmdir()
+    gone.rename(house.root)
+    assert house.process(source) is Outcome.FILED
+    assert house.files() == {"Kick/bd.wav": b"boom"}
+
+
+def test_what_was_placed_is_not_placed_again_after_an_unmount(
+    house: House, drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Placed, not recorded, then unmounted: a missing archive is no proof that it wasn't placed."""
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise IndexStoreError("the index can't be written (disk full)")
+
+    source, gone = drop("bd.wav", b"boom"), Path(f"{house.root}.unmounted")
+    with monkeypatch.context() as patch:
+        patch.setattr(house.index, "filed", full)
+        assert house.process(source) is Outcome.BLOCKED
+    house.root.rename(gone)
+    house.root.mkdir()
+    assert house.process(source) is Outcome.BLOCKED
+    house.root.rmdir()
+    gone.rename(house.root)
+    assert house.process(source) is Outcome.FILED
+    assert house.files() == {"Kick/bd.wav": b"boom"}
+
+
+def test_leftovers_in_a_read_only_archive_wait(
+    house: House, drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that turned read-only in the middle of a copy blocks; the file isn't given up."""
+    source = drop("bd.wav", b"boom")
+    row = house.index.claim(source, digest := hashlib.sha256(b"boom").hexdigest()).row
+    house.index.plan(row.id, make_analysis(), "Kick/bd.wav", name="bd.wav", mode="move")
+    leftover = temporary_path(str(house.root / "Kick" / "bd.wav"), digest)
+    os.makedirs(os.path.dirname(leftover))
+    Path(leftover).write_bytes(b"bo")
+
+    def read_only(path: str) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", read_only)
+        assert house.process(source) is Outcome.BLOCKED
+    assert house.process(source) is Outcome.FILED
+    assert house.files() == {"Kick/bd.wav": b"boom"}
+
+
+def test_a_duplicate_goes_to_quarantine_once(house: House, drop: Drop) -> None:
+    """An attempt that was interrupted before the source went leaves no second copy there."""
+    house.set_mode("move", "quarantine")
+    house.process(drop("bd.wav", b"boom"))
+    (row,) = house.index.rows_in("filed")
+    again = drop("copy.wav", b"boom")
+    house.archive.quarantine_duplicate(again, row.digest)
+    assert house.process(again) is Outcome.DUPLICATE
+    assert set(house.files()) == {"Kick/bd.wav", "_quarantine/copy.wav"}
+    assert os.listdir(house.inbox) == []
 
 
 def test_a_broken_model_is_not_the_files_fault(house: House, drop: Drop) -> None:

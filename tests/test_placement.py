@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from drumwatchd.archive.placement import holds, place, remove_source, temporary_path
-from drumwatchd.errors import ArchiveError, SourceChangedError
+from drumwatchd.errors import ArchiveError, PlacementError, SourceChangedError
 from drumwatchd.files import Source
 
 Drop = Callable[..., Source]
@@ -123,6 +123,59 @@ def test_without_hard_links_the_name_is_reserved_first(
     with pytest.raises(FileExistsError):
         put(source, target, "move", b"boom")
     assert os.listdir(target.parent) == ["kick.wav"]
+
+
+def test_a_reserved_name_is_given_back_when_the_rename_fails(
+    tmp_path: Path, drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No empty file stays under a name that a sample was to have."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "rename", refuse)
+    source, target = drop(content=b"boom"), tmp_path / "archive" / "kick.wav"
+    with pytest.raises(ArchiveError):
+        put(source, target, "move", b"boom")
+    assert os.listdir(target.parent) == []
+    assert Path(source.path).read_bytes() == b"boom"
+
+
+def test_a_mount_without_owners_takes_files(
+    tmp_path: Path, drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAT and SMB may refuse modes, times, and to sync a folder; the content is what counts."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EPERM, "not the owner")
+
+    fsync = os.fsync
+
+    def sync_files_only(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    monkeypatch.setattr(os, "fsync", sync_files_only)
+    target = tmp_path / "archive" / "Kick" / "kick.wav"
+    put(drop(content=b"boom"), target, "copy", b"boom")
+    assert target.read_bytes() == b"boom"
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EILSEQ, errno.EFBIG])
+def test_what_only_one_file_brings_about_is_told_apart(
+    number: int, tmp_path: Path, drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name or size that the archive's file system never takes is no fault of the archive."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(PlacementError):
+        put(drop(content=b"boom"), tmp_path / "archive" / "a?.wav", "copy", b"boom")
 
 
 def test_a_full_disk_leaves_nothing_behind(

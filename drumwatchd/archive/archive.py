@@ -64,8 +64,19 @@ class Archive:
         return holds(self.full_path(row), row.digest, self.settings.algorithm)
 
     def is_present(self, row: Row) -> bool:
-        """Whether something stands where the index says; cheap."""
-        return os.path.exists(self.full_path(row))
+        """Whether something stands where the index says; cheap.
+
+        Raises:
+            ArchiveError: it can't be told now.
+        """
+        path = self.full_path(row)
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise archive_error(error, path) from error
+        return True
 
     def file(self, row: Row, source: Source, analysis: Analysis) -> str | None:
         """Reserve a name, and put the sample there; None in mode "none".
@@ -102,7 +113,10 @@ class Archive:
 
     def quarantine_duplicate(self, source: Source, digest: str) -> str:
         """Put a duplicate into quarantine; it has no row of its own."""
-        return self._place(source, digest, _quarantine_name(source), "move", lambda relative: True)
+        wanted = _quarantine_name(source)
+        if holds(os.path.join(self.settings.root, wanted), digest, self.settings.algorithm):
+            return wanted  # put there by an attempt that was interrupted
+        return self._place(source, digest, wanted, "move", lambda relative: True)
 
     def record_filed(self, row: Row, relative: str | None, label: str, *, remember: bool) -> None:
         """Commit the row, then its manifest line.
@@ -116,19 +130,32 @@ class Archive:
             self._manifests.append(label, row.id)
 
     def clear_leftovers(self, row: Row) -> None:
-        """Remove what an interrupted placement of this row left beside its target."""
+        """Remove what an interrupted placement of this row left beside its target.
+
+        Raises:
+            ArchiveError: it can't be removed now.
+        """
         if row.path is None:
             return
         target = self.full_path(row)
         temporary = temporary_path(target, row.digest)
         if not os.path.lexists(temporary):
             return
-        if row.source.size > 0 and os.path.exists(target) and os.path.getsize(target) == 0:
-            os.unlink(target)  # our own reservation, made where there are no hard links
-        os.unlink(temporary)
+        try:
+            if row.source.size > 0 and os.path.exists(target) and os.path.getsize(target) == 0:
+                os.unlink(target)  # our own reservation, made where there are no hard links
+            os.unlink(temporary)
+        except OSError as error:
+            raise archive_error(error, temporary) from error
 
     def flush(self) -> None:
-        """Make the manifests durable."""
+        """Make the manifests durable.
+
+        Raises:
+            ArchiveError: the archive isn't there.
+            OSError: a manifest can't be written.
+        """
+        self.check()  # a manifest written where the archive is not would hide beneath it
         with self._record_lock:
             self._manifests.flush()
 
@@ -140,6 +167,7 @@ class Archive:
         mode: Mode,
         reserve: Callable[[str], bool],
     ) -> str:
+        self.check()
         for relative in self._free_names(wanted):
             if not reserve(relative):
                 continue
@@ -148,6 +176,7 @@ class Archive:
                 place(source, target, mode, digest, self.settings.algorithm)
             except FileExistsError:
                 continue
+            self.check()  # unmounted meanwhile, the file went to the folder beneath
             return relative
         raise AssertionError("unreachable: there is always another name")
 

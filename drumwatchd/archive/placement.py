@@ -13,10 +13,14 @@ import os
 import stat
 from typing import Literal
 
-from drumwatchd.errors import ArchiveError, SourceChangedError
-from drumwatchd.files import Source, digest_of, fsync_folder, make_folders
+from drumwatchd.errors import ArchiveError, PlacementError, SourceChangedError
+from drumwatchd.files import Source, check_unchanged, digest_of, fsync_folder, make_folders
 
 Mode = Literal["move", "copy", "hardlink", "symlink", "none"]
+# Errors that one file's name, place or size brings about; the archive takes others.
+THIS_FILE_ONLY = frozenset(
+    {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR, errno.EFBIG, errno.EMLINK}
+)
 # What `link` says where the file systems differ, or where one has no hard links (exFAT, SMB).
 CANT_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -27,12 +31,13 @@ def place(source: Source, target: str, mode: Mode, digest: str, algorithm: str) 
     Raises:
         FileExistsError: the name is taken; choose another.
         SourceChangedError: the source is not the file that was digested.
+        PlacementError: the archive can't ever take it as it is.
         ArchiveError: the archive can't take it now.
     """
     try:
         make_folders(os.path.dirname(target))
         if mode == "symlink":
-            _check_unchanged(source)
+            check_unchanged(source)
             os.symlink(source.path, target)
         elif mode == "copy":
             _copy(source, target, digest, algorithm)
@@ -42,6 +47,7 @@ def place(source: Source, target: str, mode: Mode, digest: str, algorithm: str) 
     except FileExistsError:
         raise
     except OSError as error:
+        check_unchanged(source)
         raise archive_error(error, target) from error
 
 
@@ -52,11 +58,16 @@ def archive_error(error: OSError, target: str) -> ArchiveError:
         errno.EDQUOT: "the quota is used up; filing resumes by itself once there is room",
         errno.EROFS: "the archive is mounted read-only; remount it, filing resumes by itself",
         errno.EACCES: "let the user that runs drumwatchd write there",
+        errno.EINVAL: "rename it, the archive's file system doesn't take this name",
+        errno.EILSEQ: "rename it, the archive's file system doesn't take this name",
+        errno.ENAMETOOLONG: "shorten the names of its folders, or archive.name_template",
+        errno.ENOTDIR: "a file stands in the archive where a folder should be; rename one",
         errno.EXDEV: 'inbox and archive are on different file systems; use archive.mode = "copy"',
     }
     reason = error.strerror or str(error)
     hint = hints.get(error.errno or 0)
-    return ArchiveError(f"the archive can't take the file ({reason})", path=target, hint=hint)
+    kind = PlacementError if error.errno in THIS_FILE_ONLY else ArchiveError
+    return kind(f"the archive can't take the file ({reason})", path=target, hint=hint)
 
 
 def remove_source(source: Source) -> str | None:
@@ -121,8 +132,9 @@ def _write_copy(source: Source, temporary: str, digest: str, algorithm: str) -> 
         found = os.lstat(source.path)
         if copied != digest or not source.is_same(found):
             raise SourceChangedError("the file changed while it was copied", path=source.path)
-        os.fchmod(stream.fileno(), stat.S_IMODE(found.st_mode) & 0o777)
-        os.utime(stream.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
+        with contextlib.suppress(OSError):  # FAT and SMB mounts know no owners to allow it
+            os.fchmod(stream.fileno(), stat.S_IMODE(found.st_mode) & 0o777)
+            os.utime(stream.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
         stream.flush()
         os.fsync(stream.fileno())
     if digest_of(temporary, algorithm) != digest:
@@ -137,7 +149,11 @@ def _publish(temporary: str, target: str) -> None:
             raise
         # No hard links here: reserve the name exclusively, then rename over our own reservation.
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
-        os.rename(temporary, target)
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            os.unlink(target)
+            raise
 
 
 def _sync(path: str) -> None:
@@ -146,8 +162,3 @@ def _sync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _check_unchanged(source: Source) -> None:
-    if not source.is_same(os.lstat(source.path)):
-        raise SourceChangedError("the file changed before it was archived", path=source.path)

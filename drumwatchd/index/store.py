@@ -209,6 +209,13 @@ class Index:
             if remember:
                 self._remember(connection, source, "duplicate", original.digest, None)
 
+    def seen_again(self, source: Source, row: Row) -> None:
+        """The source of a row was touched, its content is what it was; don't look again."""
+        outcome: Outcome = "filed" if row.state == "filed" else "failed"
+        reason = row.reason if outcome == "failed" else None
+        with self._transaction() as connection:
+            self._remember(connection, source, outcome, row.digest, reason)
+
     def failed(self, source: Source, reason: str) -> None:
         """Record a file that stays where it is, with the reason."""
         with self._transaction() as connection:
