@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import re
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +19,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from conftest import make_analysis
 from drumwatchd.cli.context import Context
 from drumwatchd.cli.output import age, byte_size, iso_utc, visible
 from drumwatchd.cli.queries import ls, show, status
 from drumwatchd.cli.template import FIELDS as TEMPLATE_FIELDS
 from drumwatchd.cli.template import compile_template
 from drumwatchd.errors import DrumwatchdError, IndexStoreError, QueryError, UsageError
+from drumwatchd.files import digest_source, look
 from drumwatchd.index import lock
 from drumwatchd.index.query import FIELDS, compile_query
+from drumwatchd.index.store import Index, open_index
 from shelf import DAY, HOUR, NOW, Shelf, open_shelf
 
 ODD_NAME = "\udcff\udce9\n.wav"
@@ -95,6 +100,14 @@ def filled(home: Home) -> Home:
     return home
 
 
+@pytest.fixture
+def index_writer(home: Home) -> Iterator[Index]:
+    """The daemon's side of the index."""
+    index = open_index(home.index_path, "sha256")
+    yield index
+    index.close()
+
+
 # -- status -----------------------------------------------------------------------------------
 
 
@@ -158,6 +171,29 @@ def test_status_loads_only_what_it_needs(filled: Home) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (result.returncode, result.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("arguments", [["--watch"], ["--watch", "--json"]])
+def test_watching_goes_on_until_it_is_interrupted(filled: Home, arguments: list[str]) -> None:
+    """The status comes again by itself, and Ctrl-C is how it is meant to end."""
+    with subprocess.Popen(
+        [*MODULE, "--config", str(filled.config), "status", *arguments], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        seen = b""
+        while seen.count(b"drumwatchd 0.") + seen.count(b'{"schema"') < 2:
+            chunk = os.read(process.stdout.fileno(), 65536)
+            assert chunk, seen
+            seen += chunk
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+
+
+def test_a_watched_status_is_drawn_over_itself_on_a_terminal(filled: Home) -> None:
+    """No page after page: the cursor goes back up."""
+    command = [*MODULE, "--config", str(filled.config), "status", "--watch"]
+    shown = on_terminal(command, interrupt_after=b"\x1b[1A")
+    assert b"not running" in shown
 
 
 # -- ls ---------------------------------------------------------------------------------------
@@ -315,22 +351,21 @@ def test_a_terminal_is_shown_escapes_and_no_control_characters(home: Home) -> No
         assert shown == os.fsencode(home.root) + b"/Kick/a\\x1b[2Jb\\n\\xff\\u202e.wav\r\n"
 
 
-def on_terminal(command: list[str]) -> bytes:
-    """What a command prints on a terminal."""
+def on_terminal(command: list[str], interrupt_after: bytes | None = None) -> bytes:
+    """What a command prints on a terminal, until it ends or is interrupted after these bytes."""
     ours, theirs = pty.openpty()
+    printed = b""
     try:
         with subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs) as process:
             os.close(theirs)
-            printed = b""
-            while True:
-                try:
-                    chunk = os.read(ours, 4096)
-                except OSError:  # Linux: the last writer is gone
-                    break
-                if not chunk:
-                    break
-                printed += chunk
-            assert process.wait(timeout=60) == 0
+            # Linux fails the read, others return nothing, once the last writer is gone.
+            with contextlib.suppress(OSError):
+                while chunk := os.read(ours, 4096):
+                    printed += chunk
+                    if interrupt_after and interrupt_after in printed:
+                        process.send_signal(signal.SIGINT)
+                        interrupt_after = None
+            assert process.wait(timeout=60) == 0, printed
     finally:
         os.close(ours)
     return printed
@@ -457,6 +492,30 @@ def test_show_ends_with_1_for_what_the_index_does_not_know(filled: Home, target:
     result = filled.call(show, target)
     assert result.exit_code == 1
     assert "the index knows nothing of" in result.stderr
+
+
+def test_what_the_writer_writes_the_reader_reads(home: Home, index_writer: Index) -> None:
+    """A sample that takes the real way is in `status`, `ls` and `show` while the writer is open."""
+    path = home.inbox / "Pack" / "\udcff kick.wav"
+    path.parent.mkdir()
+    path.write_bytes(b"boom")
+    source = look(str(path), str(home.inbox))
+    assert source is not None
+    row = index_writer.claim(source, digest_source(source, "sha256")).row
+    assert json.loads(home.call(status, "--json").stdout)["files"]["in_work"] == 1
+    relative = "Snare/\udcff kick.wav"
+    analysis = make_analysis("Snare", 0.8, fine="Rim")
+    assert index_writer.plan(row.id, analysis, relative, name="\udcff kick.wav", mode="copy")
+    index_writer.filed(row, relative, remember=True)
+    index_writer.duplicate(source, row, "keep", remember=True)
+    said = json.loads(home.call(status, "--json").stdout)
+    assert (said["files"]["by_label"]["Snare"], said["duplicates"]) == (1, 1)
+    (line,) = home.lines("fine:rim", "pack:pack")
+    assert line["path"] == str(home.root / relative)
+    assert line["top"][0]["label"] == analysis.verdict.top[0][0]
+    story = json.loads(home.call(show, str(path), "--json").stdout)
+    assert [event["event"] for event in story["history"]] == ["filed", "duplicate"]
+    assert story["duplicates"] == [str(path)]
 
 
 # -- words ------------------------------------------------------------------------------------

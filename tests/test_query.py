@@ -210,12 +210,16 @@ GROUPS = st.lists(
 )
 
 
+@pytest.mark.parametrize("narrow_rows", [0, 20_000])
 @settings(deadline=None)
 @given(groups=GROUPS)
 def test_terms_mean_what_plain_python_says(
-    population: Population, groups: list[list[tuple[bool, Term]]]
+    population: Population, narrow_rows: int, groups: list[list[tuple[bool, Term]]]
 ) -> None:
-    """Words, fields, ranges, regexes, `-` and `,` find exactly the samples that an oracle finds."""
+    """Words, fields, ranges, regexes, `-` and `,` find exactly the samples that an oracle finds.
+
+    Be it through the indexes, which a small archive always is, or in one pass.
+    """
     reader, rows = population
     words: list[str] = []
     for group in groups:
@@ -231,7 +235,9 @@ def test_terms_mean_what_plain_python_says(
     # A name may end in what would be a comma or a sort; such words are quoted otherwise.
     if any(word.endswith(",") for word in words if word != ","):
         return
-    assert ask(reader, words[1:]) == [row["id"] for row in rows if wanted(row)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("drumwatchd.index.reader.NARROW_ROWS", narrow_rows)
+        assert ask(reader, words[1:]) == [row["id"] for row in rows if wanted(row)]
 
 
 @settings(deadline=None)
@@ -251,7 +257,8 @@ def test_any_part_of_any_name_finds_it(
         shelf.add(name)
     with open_reader(path) as reader:
         assert ask(reader, [f"name::{re.escape(part).replace(',', '[,]')}"]) == [1]
-        if not name.endswith(","):
+        # A comma at the end and a tilde at the beginning are signs of the language.
+        if not name.endswith(",") and not name.startswith("~"):
             assert ask(reader, [f"name:={name}"]) == [1]
 
 
@@ -544,6 +551,9 @@ def test_any_value_of_a_field_either_compiles_or_is_explained(name: str, value: 
     "terms",
     [
         ["digest:a1b2"],
+        ["label:KICK"],
+        ["fine:kick"],
+        ["label:nope"],
         ["added:1h.."],
         ["confidence:..0.001"],
         ["added:1h..", "kick", ",", "digest:ff"],

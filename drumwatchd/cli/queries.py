@@ -81,8 +81,8 @@ def _model_id(folder: str) -> str | None:
 
 
 def _print_status_json(look: Callable[[], Status], watch: bool) -> None:
-    print_json(status_json(look()))
     with contextlib.suppress(KeyboardInterrupt):
+        print_json(status_json(look()))
         while watch:
             time.sleep(WATCH_SECONDS)
             print_json(status_json(look()))

@@ -59,11 +59,11 @@ Predicate = Callable[..., int]
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One term as SQL over ``samples``; `narrows` if an index could make short work of it."""
+    """One term as SQL over ``samples``; `narrows` names the column whose index may find it."""
 
     sql: str
     parameters: tuple[Any, ...] = ()
-    narrows: bool = False
+    narrows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +230,10 @@ class _Compiler:
     def group(self, terms: Sequence[_Term]) -> tuple[Clause, ...]:
         """The clauses of one side of the commas; samples in the archive, unless it names a state."""
         clauses = [self.clause(term) for term in terms]
-        if not any(term.field == "state" for term in terms):
-            clauses.insert(0, Clause("state = 'filed'"))
-        return tuple(clauses)
+        if any(term.field == "state" for term in terms):
+            # The index by label begins with the state, and here that may be any.
+            return tuple(_without_label_index(clause) for clause in clauses)
+        return (Clause("state = 'filed'"), *clauses)
 
     def clause(self, term: _Term) -> Clause:
         clause = self._positive(term)
@@ -297,7 +298,8 @@ class _Compiler:
                 f"{meant}It is one of {', '.join(choices)}",
             )
         if term.value.isascii():
-            return Clause(f"{term.field} = ? COLLATE NOCASE", (term.value,))
+            narrows = term.field if term.field in ("label", "fine") else None
+            return Clause(f"{term.field} = ? COLLATE NOCASE", (term.value,), narrows)
         return self._predicate([str(term.field)], _equals(fold_text(term.value)))
 
     def _place(self, term: _Term) -> Clause:
@@ -331,6 +333,10 @@ class _Compiler:
         name = f"passes_{len(self.predicates)}"
         self.predicates[name] = any_passes
         return Clause(f"{name}({', '.join(columns)})")
+
+
+def _without_label_index(clause: Clause) -> Clause:
+    return Clause(clause.sql, clause.parameters) if clause.narrows in ("label", "fine") else clause
 
 
 def _any_of(clauses: Sequence[Clause]) -> Clause:
@@ -371,7 +377,7 @@ def _span_clause(term: _Term, read: Callable[[str], Span]) -> Clause:
     return Clause(
         f"({sql})",
         tuple(value for _, value in wanted),
-        narrows=column in NARROWING and bool(wanted),
+        narrows=column if column in NARROWING and wanted else None,
     )
 
 
@@ -384,7 +390,7 @@ def _digest(term: _Term) -> Clause:
             "give its beginning, as show and ls --json print it",
         )
     # 'g' sorts behind every digit that may follow.
-    return Clause("(digest >= ? AND digest < ?)", (prefix, prefix + "g"), narrows=True)
+    return Clause("(digest >= ? AND digest < ?)", (prefix, prefix + "g"), narrows="digest")
 
 
 def _flag(term: _Term) -> Clause:

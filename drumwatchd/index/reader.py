@@ -242,9 +242,10 @@ class Reader:
         enough = self._narrow_rows()
         chosen = []
         for group in query.groups:
-            conditions = (self._narrowing(clause) for clause in group if clause.narrows)
-            narrow = next((found for found in conditions if self._is_small(found, enough)), None)
-            if narrow is None:
+            conditions = [self._narrowing(clause) for clause in group if clause.narrows]
+            counted = [(self._count_to(enough, found), found) for found in conditions]
+            count, narrow = min(counted, key=lambda pair: pair[0], default=(enough, ("", ())))
+            if count >= enough:
                 return None
             chosen.append(narrow)
         sql = " UNION ALL ".join(f"SELECT id FROM samples WHERE {narrow[0]}" for narrow in chosen)  # noqa: S608
@@ -254,11 +255,10 @@ class Reader:
         rows = self._connection.execute("SELECT max(id) FROM samples").fetchone()[0] or 0
         return max(NARROW_ROWS, int(rows * NARROW_PART))
 
-    def _is_small(self, condition: Condition, enough: int) -> bool:
+    def _count_to(self, enough: int, condition: Condition) -> int:
         # Looking is cheaper than statistics that nobody keeps fresh: a few milliseconds.
         sql = f"SELECT count(*) FROM (SELECT 1 FROM samples WHERE {condition[0]} LIMIT ?)"  # noqa: S608
-        found = self._connection.execute(sql, (*condition[1], enough)).fetchone()[0]
-        return bool(found < enough)
+        return int(self._connection.execute(sql, (*condition[1], enough)).fetchone()[0])
 
     def _narrowing(self, clause: Clause) -> Condition:
         """The clause as its index can find it; for labels, by every spelling that is there."""
@@ -277,13 +277,24 @@ class Reader:
 
     def _labels(self) -> list[tuple[str, str]]:
         """All pairs of label and fine label in the archive, stepping from one to the next."""
-        sql = """SELECT label, fine FROM samples WHERE state = 'filed' AND (label, fine) > (?, ?)
-                 ORDER BY label, fine LIMIT 1"""
-        pairs, last = [], ("", "")
-        while (found := self._connection.execute(sql, last).fetchone()) is not None:
-            last = (found[0], found[1])
+        # One comparison of both columns would walk through all rows of the pair it stands on.
+        steps = ("label = ? AND fine > ?", "label > ?")
+        queries = [
+            f"SELECT label, fine FROM samples WHERE state = 'filed' AND {step} "  # noqa: S608
+            "ORDER BY label, fine LIMIT 1"
+            for step in steps
+        ]
+        pairs: list[tuple[str, str]] = []
+        last = ("", "")
+        while True:
+            found = (
+                self._connection.execute(queries[0], last).fetchone()
+                or self._connection.execute(queries[1], last[:1]).fetchone()
+            )
+            if found is None:
+                return pairs
+            last = (found[0], found[1] or "")
             pairs.append(last)
-        return pairs
 
     # -- one sample ---------------------------------------------------------------------------
 
