@@ -96,12 +96,11 @@ class FeatureExtractor:
             htk=spec.htk,
         )
         self._bank = _split(filters)
-        self._padded = np.zeros(spec.n_samples + spec.n_fft, dtype=np.float32)
+        self._padded = np.zeros(spec.n_samples + spec.n_fft)
         self._frames = np.lib.stride_tricks.sliding_window_view(self._padded, spec.n_fft)[
             :: spec.hop_length
         ][: spec.n_frames]
         self._windowed = np.empty((spec.n_frames, spec.n_fft))
-        self._squares = np.empty((spec.n_frames, spec.n_fft // 2 + 1, 2))
         self._power = np.empty((spec.n_frames, spec.n_fft // 2 + 1), dtype=np.float32)
 
     def melspectrogram(self, y: Array) -> Array:
@@ -122,9 +121,9 @@ class FeatureExtractor:
         # Frame k begins at padded sample k·hop: from here on, frames hold only zeros.
         active = min(spec.n_frames, -(-(half + length) // spec.hop_length))
         windowed = np.multiply(self._frames[:active], self._window, out=self._windowed[:active])
-        spectrum = scipy.fft.rfft(windowed, axis=1, workers=1)
+        spectrum = scipy.fft.rfft(windowed, axis=1, workers=1, overwrite_x=True)
         parts = spectrum.view(np.float64).reshape(active, -1, 2)
-        squares = np.multiply(parts, parts, out=self._squares[:active])
+        squares = np.multiply(parts, parts, out=parts)
         power = self._power[:active]
         np.add(squares[..., 0], squares[..., 1], out=power, casting="same_kind")
         for bands, bins, weights in self._bank:
