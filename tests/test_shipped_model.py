@@ -47,6 +47,16 @@ def test_the_card_says_where_it_comes_from(card: ModelCard) -> None:
     assert details["parity"]["probabilities"] <= 1e-3
 
 
+def test_the_page_shows_the_figures_of_the_card(card: ModelCard) -> None:
+    """docs/model-card.md tells the same accuracy as model.json, and every source's licence."""
+    page = (Path(__file__).parent.parent / "docs" / "model-card.md").read_text(encoding="utf-8")
+    figures = card.details["figures"]
+    for name in ("accuracy", "kit_accuracy", "six_accuracy", "fine_accuracy", "misc_recall"):
+        assert f"{figures[name]:.3f}" in page, name
+    for source in card.details["training_data"]["sources"]:
+        assert f"| {source['origin']} | {source['n_sounds']} | {source['licence']} |" in page
+
+
 @pytest.mark.parametrize("kind", ["kick", "snare", "hat", "crash", "tom"])
 def test_plain_drums_are_heard(kind: str, tmp_path: Path) -> None:
     """Of seven variations of a plain synthesised drum, most go where they belong."""

@@ -49,6 +49,11 @@ def cli() -> None:
 @click.option("--synthetic", type=click.IntRange(0), default=150, help="Made per recipe.")
 @click.option("--seed", type=int, default=1)
 @click.option(
+    "--initial",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Weights to start from (.keras).",
+)
+@click.option(
     "--precision",
     type=click.Choice(["float32", "mixed_bfloat16"]),
     default="float32",
@@ -69,6 +74,7 @@ def train(
     versions: int,
     synthetic: int,
     seed: int,
+    initial: str | None,
     precision: str,
     processes: int,
 ) -> None:
@@ -88,6 +94,7 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        initial=initial or "",
         precision=precision,
         seed=seed,
         features=training.FEATURES_OF[arch],

@@ -94,6 +94,7 @@ class TrainingConfig:
         kit_balance: and ∝ (size of their kit)^-kit_balance.
         mixup: Beta parameter of mixup; 0 for none.
         ema: momentum of the averaged weights, the ones that are kept; 0 for none.
+        initial: `.keras` file to start from instead of random weights; empty for none.
         precision: Keras policy while training; `mixed_bfloat16` is faster where the processor has it.
         seed: of everything random.
         features: the network's input.
@@ -115,6 +116,7 @@ class TrainingConfig:
     kit_balance: float = 0.25
     mixup: float = 0.3
     ema: float = 0.998
+    initial: str = ""
     precision: str = "float32"
     seed: int = 1
     features: FeatureSpec = field(default=LOG_MEL)
@@ -168,6 +170,9 @@ def train(
     keras.config.set_dtype_policy(config.precision)
     trained = NETWORKS[config.arch](config.features.shape, len(FINE_LABELS))
     keras.config.set_dtype_policy("float32")
+    if config.initial:
+        start = keras.models.load_model(config.initial, compile=False)
+        trained.set_weights(start.get_weights())
     say(f"{config.arch}: {trained.count_params():,} parameters, {len(features.examples):,} sounds")
     history = _fit(trained, Batches(features, config), config, folder / "resume", say)
     _write_json(folder / HISTORY_NAME, history)
