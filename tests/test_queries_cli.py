@@ -28,8 +28,9 @@ from drumwatchd.cli.template import compile_template
 from drumwatchd.errors import DrumwatchdError, IndexStoreError, QueryError, UsageError
 from drumwatchd.files import digest_source, look
 from drumwatchd.index import lock
-from drumwatchd.index.query import FIELDS, compile_query
+from drumwatchd.index.query import compile_query
 from drumwatchd.index.store import Index, open_index
+from drumwatchd.index.terms import FIELDS
 from shelf import DAY, HOUR, NOW, Shelf, open_shelf
 
 ODD_NAME = "\udcff\udce9\n.wav"

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from drumwatchd.analysis.labels import FINE_LABELS
 from drumwatchd.errors import QueryError
 from drumwatchd.index.paths import to_db
-from drumwatchd.index.query import FIELDS, compile_query
+from drumwatchd.index.query import compile_query
 from drumwatchd.index.reader import NARROW_ROWS, Reader, open_reader
+from drumwatchd.index.terms import FIELDS
 from shelf import DAY, HOUR, NOW, Shelf, open_shelf
 
 ROOT = "/srv/archive"

@@ -12,7 +12,8 @@ from drumwatchd.cli.output import visible
 from drumwatchd.errors import UsageError
 from drumwatchd.files import digest_of
 from drumwatchd.index.query import places_below
-from drumwatchd.index.reader import Event, Reader, Remembered, Sample
+from drumwatchd.index.reader import Reader
+from drumwatchd.index.records import Event, Remembered, Sample
 
 SHORTEST_DIGEST = 4
 SHOWN_MATCHES = 8

@@ -14,7 +14,8 @@ from drumwatchd.cli.context import Context
 from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, iso_utc, json_text, print_json, visible
 from drumwatchd.errors import ModelError, UsageError
 from drumwatchd.index.paths import from_db
-from drumwatchd.index.reader import Reader, Sample, location, open_reader
+from drumwatchd.index.reader import Reader, open_reader
+from drumwatchd.index.records import Sample, location
 
 if TYPE_CHECKING:
     from drumwatchd.config import Config

@@ -11,8 +11,8 @@ from typing import Any
 
 from drumwatchd.cli.output import visible
 from drumwatchd.errors import UsageError
-from drumwatchd.index.query import nearest
-from drumwatchd.index.reader import Sample
+from drumwatchd.index.records import Sample
+from drumwatchd.index.terms import nearest
 
 Getter = Callable[[Sample, str], Any]
 Render = Callable[[Sample], str]

@@ -16,7 +16,7 @@ from rich.text import Text
 from drumwatchd import __version__
 from drumwatchd.cli.lookup import Story
 from drumwatchd.cli.output import age, byte_size, console, local_time, seconds_text, visible
-from drumwatchd.index.reader import Event, Sample
+from drumwatchd.index.records import Event, Sample
 from drumwatchd.index.status import Counts, InboxStatus, Status
 
 BAR_WIDTH = 30

@@ -17,40 +17,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drumwatchd.errors import QueryError
 from drumwatchd.index.paths import from_db, to_db
-from drumwatchd.index.ranges import (
-    BYTE_UNITS,
-    FRACTION_UNITS,
-    SECOND_UNITS,
-    RangeError,
-    Span,
-    number_span,
-    time_span,
+from drumwatchd.index.ranges import RangeError, Span, number_span, time_span
+from drumwatchd.index.terms import (
+    CHOICES,
+    DIGEST,
+    FLAG,
+    KINDS,
+    PLACE,
+    TIME,
+    WORD,
+    Term,
+    is_place,
+    nearest,
+    split_terms,
 )
 
-STATES = ("claimed", "placing", "filed", "quarantined")
-MODES = ("move", "copy", "hardlink", "symlink", "none")
 # SQLite refuses LIKE patterns above 50,000 bytes; no path is longer than this.
 LONGEST_WORD = 8_192
 
-_WORD = "word"  # the value, or a part of it, ignoring case
-_LABEL = "label"  # the whole value, ignoring case
-_PLACE = "place"  # a file or folder, or part of its path
-_DIGEST = "digest"
-_TIME = "time"
-_FLAG = "flag"
-# Field → what its terms mean, and for text how it is read from the row.
-KINDS: Mapping[str, str | Mapping[str, float]] = {
-    "name": _WORD, "path": _PLACE, "label": _LABEL, "fine": _LABEL,
-    "confidence": FRACTION_UNITS, "added": _TIME, "source": _PLACE, "pack": _WORD,
-    "digest": _DIGEST, "model": _WORD, "state": _LABEL, "duration": SECOND_UNITS,
-    "size": BYTE_UNITS, "inbox": _PLACE, "mode": _LABEL, "reason": _WORD, "retained": _FLAG,
-}  # fmt: skip
-FIELDS = tuple(KINDS)
 # A word without a field looks here: what the sample is called and what it is.
 SEARCHED = ("name", "path", "label", "fine", "pack")
-CHOICES = {"state": STATES, "mode": MODES}
 # Number fields with an index of their own.
 NARROWING = ("added", "confidence")
 
@@ -89,23 +76,6 @@ class Query:
         return " OR ".join(f"({text})" for text in texts), tuple(parameters)
 
 
-@dataclass(frozen=True, slots=True)
-class _Term:
-    """One term taken apart; `start` is where `value` begins in `text`."""
-
-    text: str
-    negated: bool
-    field: str | None
-    operator: str  # "", ":" regex, "=" the very value, "=~" the same ignoring case
-    value: str
-    start: int
-
-    def fault(self, message: str, position: int, hint: str) -> QueryError:
-        """The error for this term; `position` counts characters before the fault."""
-        where = f"at character {position + 1} of the term {self.text!r}"
-        return QueryError(f"{message}, {where}", hint=hint)
-
-
 def compile_query(terms: Sequence[str], *, root: str, now: float) -> Query:
     """Compile the words of a command line.
 
@@ -117,7 +87,7 @@ def compile_query(terms: Sequence[str], *, root: str, now: float) -> Query:
     Raises:
         QueryError: a term can't be read; says which, where, and what to write.
     """
-    sides, order = _split(terms)
+    sides, order = split_terms(terms)
     compiler = _Compiler(root, now)
     groups = tuple(compiler.group(side) for side in sides)
     return Query(groups, tuple(order), compiler.predicates)
@@ -128,95 +98,8 @@ def fold_text(text: str) -> str:
     return text.casefold() if text.isascii() else _compose(_compose(text).casefold())
 
 
-def nearest(word: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
-    """The known word that `word` most looks like; a higher `cutoff` (to 1) is stricter."""
-    import difflib  # only a fault needs it
-
-    found = difflib.get_close_matches(word.lower(), [item.lower() for item in known], 1, cutoff)
-    return next((item for item in known if item.lower() in found), None)
-
-
 def _compose(text: str) -> str:
     return unicodedata.normalize("NFC", text)
-
-
-# -- words to terms ---------------------------------------------------------------------------
-
-
-def _split(terms: Sequence[str]) -> tuple[list[list[_Term]], list[tuple[str, bool]]]:
-    """Part the terms at the commas and take the sort orders out."""
-    sides: list[list[_Term]] = [[]]
-    order: list[tuple[str, bool]] = []
-    for text in terms:
-        word = text.removesuffix(",")
-        if sort := _sort_of(word):
-            order.append(sort)
-        elif word:
-            sides[-1].append(_take_apart(word))
-        if word != text:
-            sides.append([])
-    if len(sides) > 1 and not all(sides):
-        raise QueryError(
-            "one side of a ',' has no term and would list everything",
-            hint="write terms on both sides, or leave the comma out",
-        )
-    return sides, order
-
-
-def _sort_of(text: str) -> tuple[str, bool] | None:
-    if text[-1:] not in ("+", "-") or not re.fullmatch(r"[A-Za-z]+[+-]", text):
-        return None
-    name = text[:-1].lower()
-    if name in KINDS:
-        return name, text.endswith("-")
-    if close := nearest(name, FIELDS, 0.8):
-        raise QueryError(
-            f"there is no field {text[:-1]!r} to sort by, at character 1 of the term {text!r}",
-            hint=f"did you mean {close}{text[-1]}? To look for the text, write name:{text}",
-        )
-    return None
-
-
-def _take_apart(text: str) -> _Term:
-    negated = len(text) > 1 and text[0] in "-^"
-    start = int(negated)
-    rest = text[start:]
-    if _is_place(rest):
-        return _Term(text, negated, "path", "", rest, start)
-    name: str | None = None
-    if key := re.match(r"([^\s:]*[^\s:\\]):", rest):
-        name = key[1].lower()
-        _check_field(text, start, name)
-        start += key.end()
-        rest = rest[key.end() :]
-    operator = next((sign for sign in (":", "=~", "=") if rest.startswith(sign)), "")
-    value = rest[len(operator) :]
-    if name is None and operator != ":":
-        value = value.replace("\\:", ":")
-    start += len(operator)
-    term = _Term(text, negated, name, operator, value, start)
-    if not value and operator != "=":
-        raise term.fault("a value is missing", start, "quote values that hold spaces")
-    return term
-
-
-def _check_field(text: str, start: int, name: str) -> None:
-    if name in KINDS:
-        return
-    close = nearest(name, FIELDS)
-    meant = f"did you mean {close}? " if close else ""
-    escaped = text[start:].replace(":", "\\:", 1)
-    raise QueryError(
-        f"there is no field {name!r}, at character {start + 1} of the term {text!r}",
-        hint=f"{meant}Fields: {', '.join(FIELDS)}. To look for the text, write '{escaped}'",
-    )
-
-
-def _is_place(text: str) -> bool:
-    return text.startswith(("/", "./", "../", "~/")) or text in (".", "..", "~")
-
-
-# -- terms to SQL -----------------------------------------------------------------------------
 
 
 class _Compiler:
@@ -227,7 +110,7 @@ class _Compiler:
         self.now = now
         self.predicates: dict[str, Predicate] = {}
 
-    def group(self, terms: Sequence[_Term]) -> tuple[Clause, ...]:
+    def group(self, terms: Sequence[Term]) -> tuple[Clause, ...]:
         """The clauses of one side of the commas; samples in the archive, unless it names a state."""
         clauses = [self.clause(term) for term in terms]
         if any(term.field == "state" for term in terms):
@@ -235,34 +118,34 @@ class _Compiler:
             return tuple(_without_label_index(clause) for clause in clauses)
         return (Clause("state = 'filed'"), *clauses)
 
-    def clause(self, term: _Term) -> Clause:
+    def clause(self, term: Term) -> Clause:
         clause = self._positive(term)
         if not term.negated:
             return clause
         # A field that is NULL doesn't match, so its negation does.
         return Clause(f"({clause.sql}) IS NOT TRUE", clause.parameters)
 
-    def _positive(self, term: _Term) -> Clause:
-        kind = KINDS[term.field] if term.field else _WORD
-        if term.operator or kind == _WORD or term.field is None:
+    def _positive(self, term: Term) -> Clause:
+        kind = KINDS[term.field] if term.field else WORD
+        if term.operator or kind == WORD or term.field is None:
             return self._text(term)
         if not isinstance(kind, str):
             return _span_clause(term, lambda value: number_span(value, kind))
-        if kind == _PLACE:
+        if kind == PLACE:
             return self._place(term)
-        if kind == _TIME:
+        if kind == TIME:
             return _span_clause(term, lambda value: time_span(value, self.now))
-        if kind == _FLAG:
+        if kind == FLAG:
             return _flag(term)
-        return _digest(term) if kind == _DIGEST else self._label(term)
+        return _digest(term) if kind == DIGEST else self._label(term)
 
-    def _text(self, term: _Term) -> Clause:
+    def _text(self, term: Term) -> Clause:
         fields = (term.field,) if term.field else SEARCHED
         if term.field and not isinstance(KINDS[term.field], str):
             raise term.fault(
                 f"{term.field} is a number", term.start - 1, f"write {term.field}:LOW..HIGH"
             )
-        if KINDS.get(term.field or "") in (_TIME, _FLAG):
+        if KINDS.get(term.field or "") in (TIME, FLAG):
             raise term.fault(f"{term.field} is not text", term.start - 1, "leave the sign out")
         # Below the archive for a word alone: the archive's own folder would match every sample.
         columns = [_column(name) for name in fields] if term.field else list(SEARCHED)
@@ -275,7 +158,7 @@ class _Compiler:
             return self._predicate(columns, _equals(fold_text(term.value)))
         return self._contains(term, columns)
 
-    def _contains(self, term: _Term, columns: Sequence[str]) -> Clause:
+    def _contains(self, term: Term, columns: Sequence[str]) -> Clause:
         word = fold_text(term.value)
         if len(word) > LONGEST_WORD:
             raise term.fault("this is longer than any path", term.start, "look for less")
@@ -287,7 +170,7 @@ class _Compiler:
         likes = (f"CAST({column} AS TEXT) LIKE ? ESCAPE '\\'" for column in columns)
         return _any_of([Clause(like, (pattern,)) for like in likes])
 
-    def _label(self, term: _Term) -> Clause:
+    def _label(self, term: Term) -> Clause:
         choices = CHOICES.get(term.field or "")
         if choices and term.value.lower() not in choices:
             close = nearest(term.value, choices)
@@ -302,9 +185,9 @@ class _Compiler:
             return Clause(f"{term.field} = ? COLLATE NOCASE", (term.value,), narrows)
         return self._predicate([str(term.field)], _equals(fold_text(term.value)))
 
-    def _place(self, term: _Term) -> Clause:
+    def _place(self, term: Term) -> Clause:
         column = _column(str(term.field))
-        if not _is_place(term.value):
+        if not is_place(term.value):
             return self._contains(term, [column])
         target = os.path.abspath(os.path.expanduser(term.value))
         if term.field != "path":
@@ -348,7 +231,7 @@ def _column(name: str) -> str:
     return "coalesce(path, source)" if name == "path" else name
 
 
-def _regex(term: _Term) -> Callable[[str], bool]:
+def _regex(term: Term) -> Callable[[str], bool]:
     try:
         search = re.compile(term.value).search
     except (re.error, OverflowError, RecursionError) as error:
@@ -365,7 +248,7 @@ def _equals(word: str) -> Callable[[str], bool]:
     return lambda value: fold_text(value) == word
 
 
-def _span_clause(term: _Term, read: Callable[[str], Span]) -> Clause:
+def _span_clause(term: Term, read: Callable[[str], Span]) -> Clause:
     try:
         span = read(term.value)
     except RangeError as error:
@@ -381,7 +264,7 @@ def _span_clause(term: _Term, read: Callable[[str], Span]) -> Clause:
     )
 
 
-def _digest(term: _Term) -> Clause:
+def _digest(term: Term) -> Clause:
     prefix = term.value.lower()
     if odd := re.search(r"[^0-9a-f]", prefix):
         raise term.fault(
@@ -393,7 +276,7 @@ def _digest(term: _Term) -> Clause:
     return Clause("(digest >= ? AND digest < ?)", (prefix, prefix + "g"), narrows="digest")
 
 
-def _flag(term: _Term) -> Clause:
+def _flag(term: Term) -> Clause:
     values = {"yes": 1, "true": 1, "1": 1, "no": 0, "false": 0, "0": 0}
     value = values.get(term.value.lower())
     if value is None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drumwatchd.errors import IndexStoreError
-from drumwatchd.index.paths import from_db, to_db
+from drumwatchd.index.paths import to_db
+from drumwatchd.index.records import (
+    COLUMNS,
+    Event,
+    Remembered,
+    Sample,
+    to_event,
+    to_remembered,
+    to_sample,
+)
 from drumwatchd.index.schema import SCHEMA_VERSION, schema_version
 
 if TYPE_CHECKING:
@@ -21,95 +28,9 @@ BUSY_TIMEOUT_SECONDS = 5.0
 # Up to so many rows, or this part of the table, an index is the shorter way; beyond, one pass is.
 NARROW_ROWS = 20_000
 NARROW_PART = 1 / 20
-COLUMNS = (
-    "id", "digest", "state", "label", "fine", "confidence", "path", "source", "inbox", "pack",
-    "name", "size", "mode", "reason", "model", "duration", "retained", "added",
-)  # fmt: skip
-_PATH_POSITIONS = [COLUMNS.index(name) for name in ("path", "source", "inbox", "pack", "name")]
 _NUMBER_COLUMNS = frozenset({"confidence", "added", "duration", "size", "retained"})
 Condition = tuple[str, tuple[Any, ...]]
 _INDEXED_ORDERS = {"added": "samples_by_added", "confidence": "samples_by_confidence"}
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One row of the index. Paths are as Python spells them, with surrogate escapes.
-
-    Attributes:
-        id: row number, in the order of arrival.
-        digest: of the content, hexadecimal.
-        state: claimed, placing, filed or quarantined.
-        label: its folder in the archive; None until judged.
-        fine: best of the fine labels.
-        confidence: of the folded label, in [0, 1].
-        path: below the archive's root; None where nothing was placed.
-        source: absolute path in the inbox.
-        inbox: absolute path of the inbox.
-        pack: folders between the inbox and the file.
-        name: file name.
-        size: bytes.
-        mode: how it was placed: move, copy, hardlink, symlink or none.
-        reason: why this label, or why quarantined.
-        model: id of the model that judged.
-        duration: seconds.
-        retained: 1 if the source could not be removed.
-        added: Unix time of the filing.
-        top: the most probable fine labels, best first; empty unless asked for.
-        probabilities: of the folders; empty unless asked for.
-    """
-
-    id: int
-    digest: str
-    state: str
-    label: str | None
-    fine: str | None
-    confidence: float | None
-    path: str | None
-    source: str
-    inbox: str
-    pack: str
-    name: str
-    size: int
-    mode: str | None
-    reason: str | None
-    model: str | None
-    duration: float | None
-    retained: int
-    added: float
-    top: tuple[tuple[str, float], ...] = ()
-    probabilities: tuple[tuple[str, float], ...] = ()
-
-    def location(self, root: str) -> str:
-        """Absolute path of the file: in the archive, or its source where nothing was placed."""
-        return location(self.path, self.source, root)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of the history."""
-
-    at: float
-    event: str
-    path: str | None
-    detail: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """An inbox file that stays where it is."""
-
-    path: str
-    inbox: str
-    size: int
-    outcome: str
-    digest: str | None
-    reason: str | None
-    at: float
-
-
-def location(path: str | None, source: str, root: str) -> str:
-    """Absolute path of a sample from its two columns."""
-    return source if path is None else os.path.join(root, path)
 
 
 @contextlib.contextmanager
@@ -221,7 +142,7 @@ class Reader:
         """Stream all samples that `query` finds, in its order."""
         columns = (*COLUMNS, "top") if with_top else COLUMNS
         for values in self.rows(query, columns, limit=limit):
-            yield _to_sample(values)
+            yield to_sample(values)
 
     def _select(self, query: Query, columns: Sequence[str], limit: int | None) -> Condition:
         where, parameters = query.where()
@@ -320,30 +241,30 @@ class Reader:
             f"SELECT {', '.join(COLUMNS)}, top, probabilities FROM samples "  # noqa: S608 - our own texts
             f"LEFT JOIN analyses ON sample_id = id WHERE {where} ORDER BY id DESC LIMIT ?"
         )
-        return [_to_sample(values) for values in self._all(sql, (*parameters, limit))]
+        return [to_sample(values) for values in self._all(sql, (*parameters, limit))]
 
     def remembered(self, path: str) -> Remembered | None:
         """What is remembered of an inbox file that stays where it is."""
         sql = "SELECT path, inbox, size, outcome, digest, reason, at FROM remembered WHERE path = ?"
         rows = self._all(sql, (to_db(path),))
-        return _to_remembered(rows[0]) if rows else None
+        return to_remembered(rows[0]) if rows else None
 
     def failures(self, *, limit: int) -> list[Remembered]:
         """The newest files that failed and stay in their inbox."""
         sql = """SELECT path, inbox, size, outcome, digest, reason, at FROM remembered
                  WHERE outcome = 'failed' ORDER BY at DESC LIMIT ?"""
-        return [_to_remembered(values) for values in self._all(sql, (limit,))]
+        return [to_remembered(values) for values in self._all(sql, (limit,))]
 
     def history(self, digest: str) -> list[Event]:
         """What happened to this content, oldest first."""
         sql = "SELECT at, event, path, detail FROM history WHERE digest = ? ORDER BY id"
-        return [_to_event(values) for values in self._all(sql, (digest,))]
+        return [to_event(values) for values in self._all(sql, (digest,))]
 
     def history_of_path(self, path: str) -> list[Event]:
         """What happened to an inbox file that never got a digest, oldest first."""
         sql = """SELECT at, event, path, detail FROM history
                  WHERE digest IS NULL AND path = ? ORDER BY id"""
-        return [_to_event(values) for values in self._all(sql, (to_db(path),))]
+        return [to_event(values) for values in self._all(sql, (to_db(path),))]
 
     def meta(self, key: str) -> str | None:
         """A value of the index about itself."""
@@ -373,7 +294,7 @@ class Reader:
             "WHERE state = 'filed' ORDER BY added DESC LIMIT 1"
         )
         rows = self._all(sql)
-        return _to_sample(rows[0]) if rows else None
+        return to_sample(rows[0]) if rows else None
 
     def _all(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with _explained(self.path):
@@ -403,34 +324,3 @@ def _order(query: Query) -> str:
     # Ties fall in the direction of the first order, which is how its index runs.
     last = "id DESC" if query.order and query.order[0][1] else "id"
     return ", ".join([*parts, last])
-
-
-def _to_sample(values: Sequence[Any]) -> Sample:
-    fields: list[Any] = list(values[: len(COLUMNS)])
-    for position in _PATH_POSITIONS:
-        if isinstance(fields[position], bytes):
-            fields[position] = from_db(fields[position])
-    # What follows is JSON of the analysis, top first; NULL where there was none.
-    for text in values[len(COLUMNS) :]:
-        read = json.loads(text) if text else ()
-        fields.append(tuple(map(tuple, read.items() if isinstance(read, dict) else read)))
-    return Sample(*fields)
-
-
-def _to_remembered(values: Sequence[Any]) -> Remembered:
-    path, inbox, size, outcome, digest, reason, at = values
-    return Remembered(from_db(path), from_db(inbox), size, outcome, digest, reason, at)
-
-
-def _to_event(values: Sequence[Any]) -> Event:
-    at, event, path, detail = values
-    try:
-        read = json.loads(detail) if detail else {}
-    except ValueError:
-        read = {"text": detail}
-    return Event(
-        at,
-        event,
-        None if path is None else from_db(path),
-        read if isinstance(read, dict) else {"text": read},
-    )

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from drumwatchd.analysis.labels import CANONICAL_LABELS, MISC
 from drumwatchd.index.lock import is_held
-from drumwatchd.index.reader import Reader, Remembered, Sample, open_reader
+from drumwatchd.index.reader import Reader, open_reader
+from drumwatchd.index.records import Remembered, Sample
 
 SHOWN_FAILURES = 5
 
