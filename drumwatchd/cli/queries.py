@@ -193,10 +193,10 @@ def ls(
 
     \b
     word                 in the name, path, label, fine label or pack
-    label:kick fine:rim  a field (also: confidence, added, path, name, pack, source,
-                         digest, model, state, duration, size, mode, reason)
+    label:kick fine:rim  a field (also: confidence, added, path, name, pack,
+                         source, digest, model, state, duration, size, mode)
     confidence:..0.6     a range, open on either side
-    added:7d..           dates and ages: 2026-10, 2026-10-01..2026-10-31, today, ..2h
+    added:7d..           a date or an age: 2026-10, 2026-10-01..2026-10-31, ..2h
     name::^kick.*wav$    a regular expression
     -label:tom           not
     snare , fine:clap    or
