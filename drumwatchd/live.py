@@ -37,14 +37,13 @@ class LiveFile:
 
     def update(self, now: float) -> float:
         """Write if there is something new to say; return when to ask again."""
+        if now < self._next:
+            return self._next  # the state isn't even put together: with many files it takes time
         state = self._state()
-        if state == self._written:
-            return now + IDLE_SECONDS
-        if now >= self._next:
+        if state != self._written:
             self._next = now + SHORTEST_SECONDS
             self._save(state)
-            return now + IDLE_SECONDS
-        return self._next
+        return now + IDLE_SECONDS
 
     def write(self) -> None:
         """Write once more, at the end."""

@@ -63,7 +63,7 @@ class WorkLoop:
         self._results: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
         self._in_work: dict[str, Source] = {}
         self._hinted_in_work: set[str] = set()
-        self._delayed: list[tuple[float, Source]] = []
+        self._delayed: dict[str, tuple[float, Source]] = {}
         self._backoff = 0.0
         self._blocked_until = 0.0
         self._emptied: dict[tuple[str, str], float] = {}
@@ -100,11 +100,11 @@ class WorkLoop:
         return min((when for when in seen if when is not None), default=None)
 
     def is_in_work(self, path: str) -> bool:
-        """Whether a pipeline thread has this file; a look at it is due afterwards."""
+        """Whether a pipeline thread has this file, or will; a look at it is due afterwards."""
         if path in self._in_work:
             self._hinted_in_work.add(path)
             return True
-        return False
+        return path in self._delayed
 
     def step(self, now: float) -> float:
         """Do all that is due; return when the next thing is."""
@@ -147,12 +147,12 @@ class WorkLoop:
 
     def _hand_out(self, now: float) -> None:
         room = self._room(now)
-        due = [source for when, source in self._delayed if when <= now][:room]
-        if due:
-            taken = set(due)
-            self._delayed = [item for item in self._delayed if item[1] not in taken]
+        due: list[Source] = []
         for inbox in self.inboxes.values():
-            due += inbox.take_settled(now, max(0, room - len(due)))
+            due += inbox.take_settled(now, room - len(due))
+        # Last, so that a file that is blocked each time keeps no other one waiting.
+        again = [path for path, (when, _) in self._delayed.items() if when <= now]
+        due += [self._delayed.pop(path)[1] for path in again[: room - len(due)]]
         for source in due:
             self._in_work[source.path] = source
             future = self._executor.submit(self._pipeline.process, source)
@@ -162,7 +162,7 @@ class WorkLoop:
         """How many more files may be taken; while blocked, one at a time tries the way."""
         if now < self._blocked_until:
             return 0
-        return (1 if self.degraded else self._threads) - len(self._in_work)
+        return max(0, (1 if self.degraded else self._threads) - len(self._in_work))
 
     def _deliver(self, future: Future[Result]) -> None:
         self._results.put(future)
@@ -182,14 +182,14 @@ class WorkLoop:
         if outcome is Outcome.BLOCKED:
             assert result.error is not None
             self._block(result.error, now)
-            self._delayed.append((now, source))
+            self._delayed[source.path] = (now, source)
             return
         if outcome is Outcome.LATER:
-            self._delayed.append((now + LATER_SECONDS, source))
+            self._delayed[source.path] = (now + LATER_SECONDS, source)
             return
         self._unblock()
         self._flush_due = self._flush_due or now + FLUSH_SECONDS
-        if os.path.dirname(source.path) != source.inbox:
+        if self._archive.settings.mode == "move" and os.path.dirname(source.path) != source.inbox:
             self._emptied[(os.path.dirname(source.path), source.inbox)] = now
         if outcome is Outcome.CHANGED or source.path in self._hinted_in_work:
             self._hinted_in_work.discard(source.path)
@@ -235,7 +235,7 @@ class WorkLoop:
         room = self._room(now)
         due = [inbox.next_due(taking=room > 0) for inbox in self.inboxes.values()]
         if room > 0:
-            due += [when for when, _ in self._delayed]
+            due += [when for when, _ in self._delayed.values()]
         if now < self._blocked_until:
             due.append(self._blocked_until)
         due += [when + EMPTY_FOLDER_SECONDS for when in self._emptied.values()]

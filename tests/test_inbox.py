@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +112,37 @@ def test_a_promising_header_looks_incomplete(drop: Drop) -> None:
     assert not looks_incomplete(drop("b.mp3", b"ID3"))
 
 
+def test_a_header_that_cannot_be_read_promises_nothing(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad sector is the pipeline's to report; the loop goes on."""
+
+    def broken(descriptor: int, count: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    source = drop()
+    monkeypatch.setattr(os, "read", broken)
+    assert not looks_incomplete(source)
+
+
+def test_an_entry_that_cannot_be_told_is_passed_over(
+    drop: Drop, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems must be asked what an entry is, and may have no answer."""
+
+    class Stale:
+        name = path = "stale.wav"
+
+        def is_dir(self, *, follow_symlinks: bool) -> bool:
+            raise OSError(errno.ESTALE, "Stale file handle")
+
+    drop("kick.wav")
+    with os.scandir(inbox) as entries:
+        listed = [Stale(), *entries]
+    monkeypatch.setattr(os, "scandir", lambda folder: contextlib.nullcontext(listed))
+    assert names(inbox) == ["kick.wav"]
+
+
 def make_inbox(path: Path, dealt_with: Callable[[Source], bool] = lambda _: False) -> Inbox:
     settings = InboxSettings(str(path), "poll", 2.0, 300.0, 5.0, DEFAULT_IGNORE)
     return Inbox(settings, is_dealt_with=dealt_with, wake=lambda: None)
@@ -209,6 +242,20 @@ def test_file_systems_that_give_no_events_are_known() -> None:
     assert is_silent("fuse.sshfs")
     assert not is_silent("ext4")
     assert not is_silent(None)
+
+
+def test_mount_points_may_have_any_name(tmp_path: Path) -> None:
+    """The kernel escapes blanks and leaves everything else as it is, UTF-8 or not."""
+    mounts = tmp_path / "mountinfo"
+    folder = os.fsencode(tmp_path)
+    mounts.write_bytes(
+        b"1 0 8:1 / / rw - ext4 /dev/a rw\n"
+        + b"2 1 0:9 / %b/M\xc3\xbc\\040sik rw - nfs4 nas:/m rw\n" % folder
+        + b"3 1 0:9 / %b/\xff rw - cifs //nas/n rw\n" % folder
+    )
+    assert file_system_of(f"{tmp_path}/M\u00fc sik/in", str(mounts)) == "nfs4"
+    assert file_system_of(f"{tmp_path}/\udcff/in", str(mounts)) == "cifs"
+    assert file_system_of(str(tmp_path), str(mounts)) == "ext4"
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mountinfo"), reason="Linux only")

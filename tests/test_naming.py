@@ -34,6 +34,17 @@ def test_every_placeholder(template: str, expected: str) -> None:
     assert render(template, fields("/in/Pack A/sub/rim shot.WAV")) == expected
 
 
+@pytest.mark.parametrize(
+    "template", ["{label}/{stem}{suffix}{stem}{stem}", "{label}/{suffix}{stem}"]
+)
+def test_anything_behind_the_last_dot_is_cut_too(template: str) -> None:
+    """A template may make a suffix longer than a name may be; it ends, and names differ."""
+    name = render(template, fields(f"/in/{'x' * 251}.wav"))
+    names = list(itertools.islice(alternatives(name), 4))
+    assert len(set(names)) == 4
+    assert all(len(os.fsencode(os.path.basename(each))) <= NAME_MAX_BYTES for each in names)
+
+
 def test_no_pack_leaves_no_empty_folder() -> None:
     """A sample at the inbox's top has no pack component."""
     assert render("{label}/{pack}/{stem}{suffix}", fields("/in/a.wav")) == "Snare/a.wav"

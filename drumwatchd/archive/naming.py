@@ -52,8 +52,9 @@ def alternatives(relative: str) -> Iterator[str]:
 
 
 def _shorten(stem: str, ending: str) -> str:
-    """`stem` + `ending`, the stem cut at a character so that a file system takes the name."""
-    room = NAME_MAX_BYTES - len(os.fsencode(ending))
-    while len(os.fsencode(stem)) > room:
+    """`stem` + `ending`, cut at a character so that a file system takes the name."""
+    while stem and len(os.fsencode(stem + ending)) > NAME_MAX_BYTES:
         stem = stem[:-1]
+    while len(os.fsencode(stem + ending)) > NAME_MAX_BYTES:
+        ending = ending[:-1]  # a template may put anything behind the last dot
     return stem + ending

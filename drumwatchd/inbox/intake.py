@@ -171,6 +171,8 @@ def looks_incomplete(source: Source) -> bool:
         return False
     try:
         promised = promised_size(os.read(descriptor, 12))
+    except OSError:
+        return False  # the pipeline reads it too, and says why it can't
     finally:
         os.close(descriptor)
     return promised is not None and promised - 1 > source.size  # some writers count a missing pad

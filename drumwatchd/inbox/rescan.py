@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from drumwatchd.analysis.formats import is_audio
 from drumwatchd.files import Source, source_from_stat
 
+FOLDER, FILE = "folder", "file"
+
 
 @dataclass(slots=True)
 class Tally:
@@ -61,9 +63,10 @@ def walk(
         for entry in found:
             if ignored(entry.name):
                 continue
-            if entry.is_dir(follow_symlinks=False):
+            kind = _kind(entry)
+            if kind == FOLDER:
                 subfolders.append(entry.path)
-            elif entry.is_file(follow_symlinks=False):
+            elif kind == FILE:
                 if is_audio(entry.name):
                     source = _look(entry, inbox or top)
                     if source is not None:
@@ -77,6 +80,16 @@ def is_candidate(path: str, inbox: str, ignored: Callable[[str], bool]) -> bool:
     """Whether a hinted path could be a sample, by its name and folders alone."""
     relative = os.path.relpath(path, inbox)
     return is_audio(path) and not any(ignored(part) for part in relative.split(os.sep))
+
+
+def _kind(entry: os.DirEntry[str]) -> str | None:
+    """What an entry is; a file system that doesn't say so in the listing is asked, and may fail."""
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            return FOLDER
+        return FILE if entry.is_file(follow_symlinks=False) else None
+    except OSError:
+        return None
 
 
 def _look(entry: os.DirEntry[str], inbox: str) -> Source | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -87,10 +88,10 @@ def is_silent(file_system: str | None) -> bool:
     return file_system is not None and file_system.split(".")[0] in SILENT_FILE_SYSTEMS
 
 
-def file_system_of(path: str) -> str | None:
+def file_system_of(path: str, mountinfo: str = "/proc/self/mountinfo") -> str | None:
     """Name of the file system that `path` is on (Linux), None where it can't be told."""
     try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
+        with open(mountinfo, encoding="utf-8", errors="surrogateescape") as stream:
             lines = stream.read().splitlines()
     except OSError:
         return None
@@ -98,7 +99,7 @@ def file_system_of(path: str) -> str | None:
     real = os.path.realpath(path)
     for line in lines:
         left, _, right = line.partition(" - ")
-        mount = left.split()[4].encode().decode("unicode_escape")
+        mount = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4])
         inside = real == mount or real.startswith(mount.rstrip("/") + "/")
         if inside and len(mount) >= len(best):
             best, name = mount, right.split()[0]
