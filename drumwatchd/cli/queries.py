@@ -131,6 +131,7 @@ def status_json(status: Status) -> dict[str, Any]:
                 "last_rescan": iso_utc(inbox.last_rescan),
                 "degraded": inbox.degraded,
                 "files_left_alone": inbox.files_left_alone,
+                "unreadable_folders": inbox.unreadable_folders,
                 "found_by_rescan": inbox.found_by_rescan,
             }
             for inbox in status.inboxes

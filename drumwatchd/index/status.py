@@ -61,6 +61,7 @@ class InboxStatus:
         last_rescan: when the newest rescan ended.
         degraded: why it can't be worked on.
         files_left_alone: files there that are no audio format we read.
+        unreadable_folders: folders below it that can't be looked into.
         found_by_rescan: files that no event told of.
     """
 
@@ -70,6 +71,7 @@ class InboxStatus:
     last_rescan: float | None = None
     degraded: str | None = None
     files_left_alone: int = 0
+    unreadable_folders: int = 0
     found_by_rescan: int = 0
 
 
@@ -228,6 +230,7 @@ def _inbox_status(path: str, watch: str, entry: Mapping[str, Any], running: bool
         last_rescan=_number(entry.get("last_rescan"), float),
         degraded=_text(entry.get("degraded")) if running else None,
         files_left_alone=_number(entry.get("files_left_alone"), int) or 0,
+        unreadable_folders=_number(entry.get("unreadable_folders"), int) or 0,
         found_by_rescan=_number(entry.get("found_by_rescan"), int) or 0,
     )
 
