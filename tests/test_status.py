@@ -43,7 +43,7 @@ def say(index_path: str, **values: Any) -> None:
         "inboxes": [
             {
                 "path": "/in/a", "watch": "auto", "mode": "native", "last_event": NOW - 4,
-                "last_rescan": NOW - 100, "files_left_alone": 2, "degraded": None,
+                "last_rescan": NOW - 100, "files_left_alone": 2, "unreadable_folders": 1, "degraded": None,
                 "found_by_rescan": 7,
             },
             {"path": "/in/gone", "mode": "poll", "last_event": None, "last_rescan": None,
@@ -121,7 +121,8 @@ def test_a_running_daemon_is_known_by_its_lock_and_believed(index_path: str) -> 
     assert [(inbox.path, inbox.mode, inbox.degraded) for inbox in status.inboxes] == [
         ("/in/a", "native", None), ("/in/b", "poll", None), ("/in/gone", "poll", "no such folder"),
     ]  # fmt: skip
-    assert (status.inboxes[0].files_left_alone, status.inboxes[0].found_by_rescan) == (2, 7)
+    inbox = status.inboxes[0]
+    assert (inbox.files_left_alone, inbox.unreadable_folders, inbox.found_by_rescan) == (2, 1, 7)
 
 
 def test_what_a_dead_daemon_said_is_past(index_path: str) -> None:

@@ -173,6 +173,8 @@ def _inbox_name(inbox: InboxStatus) -> Text:
     name = Text(visible(inbox.path))
     if inbox.degraded:
         name.append(f"\n{visible(inbox.degraded)}", style=BAD)
+    if inbox.unreadable_folders:
+        name.append(f"\n{inbox.unreadable_folders:,} folders can't be read", style=WARN)
     notes = []
     if inbox.files_left_alone:
         notes.append(f"{inbox.files_left_alone:,} other files left alone")
@@ -221,16 +223,16 @@ def _sample_facts(sample: Sample, story: Story, root: str) -> Table:
     table.add_row(*_verdict(sample))
     if sample.reason:
         table.add_row("why", visible(sample.reason))
-    table.add_row("path" if sample.path is None else "archived", _standing(sample, story, root))
+    in_archive = sample.state == "filed" and sample.path is not None
+    table.add_row("archived" if in_archive else "path", _standing(sample, story, root))
     if sample.path is not None:
         table.add_row("source", visible(sample.source))
     if sample.retained:
         table.add_row("", Text("the source could not be removed", style=WARN))
     if sample.pack:
         table.add_row("pack", visible(sample.pack))
-    table.add_row(
-        "added", local_time(sample.added) + (f", by {sample.mode}" if sample.mode else "")
-    )
+    how = f", by {sample.mode}" if sample.mode else ""
+    table.add_row("added" if sample.state == "filed" else "since", local_time(sample.added) + how)
     length = "" if sample.duration is None else f"{seconds_text(sample.duration)}, "
     table.add_row("length", f"{length}{byte_size(sample.size)}")
     if sample.model:
