@@ -18,6 +18,7 @@ from drumwatchd.analysis.workers import Workers, worker_count
 from drumwatchd.archive.archive import Archive, ArchiveSettings, check_usable
 from drumwatchd.archive.manifest import Manifests
 from drumwatchd.archive.marker import check_marker, create_marker
+from drumwatchd.archive.placement import archive_error
 from drumwatchd.config import ClassifyConfig, Config
 from drumwatchd.errors import ArchiveError, DrumwatchdError
 from drumwatchd.files import Source, make_folders
@@ -78,11 +79,22 @@ def run(config: Config, reload: Callable[[], Config], signals: Signals) -> None:
     Raises:
         DrumwatchdError: it can't start: inbox, archive, index or model can't be used.
     """
+    kept: Config | None = None
     while not signals.stop:
         configure_log(config.log.level, config.log.format)
-        with started(config, signals) as loop:
+        with contextlib.ExitStack() as stack:
+            try:
+                loop = stack.enter_context(started(config, signals))
+            except DrumwatchdError as error:
+                if kept is None:
+                    raise
+                _say_kept(error)
+                config, kept = kept, None
+                continue
             notify.ready("watching")
-            config = _work(config, loop, reload, signals)
+            kept, config = config, _work(config, loop, reload, signals)
+            if signals.stop:
+                notify.stopping("stopping")
 
 
 def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals: Signals) -> Config:
@@ -98,7 +110,7 @@ def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals:
             signals.wake.clear()
             if signals.reload and not signals.stop:
                 signals.reload = False
-                new = _reloaded(reload)
+                new = _reloaded(config, loop, reload)
                 if new is not None:
                     return new
     finally:
@@ -106,18 +118,24 @@ def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals:
     return config
 
 
-def _reloaded(reload: Callable[[], Config]) -> Config | None:
+def _reloaded(config: Config, loop: WorkLoop, reload: Callable[[], Config]) -> Config | None:
     """Read the configuration again; a bad one changes nothing."""
     notify.reloading("reading the configuration again")
     try:
-        config = reload()
-        check_start(config)
+        new = reload()
+        check_start(new)
+        if new.archive.root == config.archive.root:
+            loop.check_archive()  # without it no start, while now the files only wait
     except DrumwatchdError as error:
-        log.error("configuration kept, the new one can't be used", reason=str(error))
+        _say_kept(error)
         notify.ready("watching, with the configuration from before")
         return None
-    log.info("configuration reloaded", path=str(config.path))
-    return config
+    log.info("configuration reloaded", path=str(new.path))
+    return new
+
+
+def _say_kept(error: DrumwatchdError) -> None:
+    log.error("configuration kept, the new one can't be used", reason=str(error))
 
 
 def scan(config: Config, signals: Signals, on_progress: Callable[[WorkLoop], None]) -> WorkLoop:
@@ -149,7 +167,6 @@ def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
         DrumwatchdError: inbox, archive, index or model can't be used.
     """
     with contextlib.ExitStack() as stack:
-        make_folders(str(config.index.path.parent))
         index_path = str(config.index.path)
         stack.enter_context(lock.hold(index_path))
         card = check_start(config)
@@ -175,7 +192,6 @@ def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
             stack.callback(inbox.stop)
             _start_inbox(inbox)
         yield loop
-        notify.stopping("stopping")
         log.info("stopping")
 
 
@@ -219,8 +235,11 @@ def analysis_workers(classify: ClassifyConfig, card: ModelCard) -> Workers:
 
 def _check_archive(settings: ArchiveSettings, index: Index) -> None:
     """A new archive is marked as ours; an old one must bear the mark."""
-    if not index.count_filed() and not os.path.exists(settings.root):
-        make_folders(settings.root)
+    try:
+        if not index.count_filed() and not os.path.exists(settings.root):
+            make_folders(settings.root)
+    except OSError as error:
+        raise archive_error(error, settings.root) from error
     check_usable(settings.root)
     try:
         check_marker(settings.root, settings.archive_id)

@@ -99,6 +99,14 @@ class WorkLoop:
         seen = [inbox.settling.oldest() for inbox in self.inboxes.values()]
         return min((when for when in seen if when is not None), default=None)
 
+    def check_archive(self) -> None:
+        """Make sure that the archive is there.
+
+        Raises:
+            ArchiveError: it isn't.
+        """
+        self._archive.check()
+
     def is_in_work(self, path: str) -> bool:
         """Whether a pipeline thread has this file, or will; a look at it is due afterwards."""
         if path in self._in_work:

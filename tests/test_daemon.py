@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -240,6 +242,9 @@ def test_sighup_takes_a_good_configuration_and_keeps_the_old_for_a_bad_one(home:
         home.configure(archive='mode = "teleport"')
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: "configuration kept" in home.log_text(), "the bad file to be refused")
+        home.configure(index='hash_algorithm = "md5"')
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "made with sha256" in home.log_text(), "the other digest to be refused")
         home.configure(archive='mode = "copy"\nname_template = "{label}/{digest8}{suffix}"')
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: "configuration reloaded" in home.log_text(), "the good file to be taken")
@@ -274,6 +279,30 @@ def test_closing_its_terminal_stops_it(home: Home) -> None:
         process.wait()
 
 
+def test_a_reload_is_told_as_no_stop(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd would end a service that says STOPPING=1 in the middle of a reload."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel,
+    ):
+        channel.bind(f"{folder}/notify")
+        channel.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"{folder}/notify")
+        with home.running() as process:
+            told_until(channel, b"READY=1")
+            process.send_signal(signal.SIGHUP)
+            told = told_until(channel, b"RELOADING=1") + told_until(channel, b"READY=1")
+            assert b"STOPPING=1" not in told
+        assert b"STOPPING=1" in told_until(channel, b"STOPPING=1")
+
+
+def told_until(channel: socket.socket, line: bytes) -> list[bytes]:
+    told: list[bytes] = []
+    while line not in told:
+        told += channel.recv(65536).split(b"\n")
+    return told
+
+
 def test_stopping_is_quick_and_leaves_nothing_half_done(home: Home) -> None:
     """SIGTERM in the middle of work; the next start finishes it."""
     made = make(home.folder / "made", 30)
@@ -298,8 +327,10 @@ def test_stopping_is_quick_and_leaves_nothing_half_done(home: Home) -> None:
         (lambda home: home.configure(classify='model = "nowhere"'), "nowhere"),
         (lambda home: home.config.write_text("[[inbox]]\n"), "config.toml"),
         (lambda home: shutil.rmtree(home.archive) or home.archive.write_text(""), "archive"),
+        (lambda home: shutil.rmtree(home.archive) or home.archive.symlink_to("/proc/x"), "archive"),
+        (lambda home: (home.folder / "state").write_text(""), "index.sqlite3"),
     ],
-    ids=["inbox", "model", "configuration", "archive"],
+    ids=["inbox", "model", "configuration", "archive", "no place for one", "index"],
 )
 def test_what_is_missing_at_start_is_named(harm, says: str, home: Home) -> None:  # type: ignore[no-untyped-def]
     """Exit code 2 and a message with the path and the way out, no traceback."""
@@ -307,6 +338,28 @@ def test_what_is_missing_at_start_is_named(harm, says: str, home: Home) -> None:
     done = home.drumwatchd("run", check=2)
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_lost_archive_outlives_a_reload(home: Home) -> None:
+    """SIGHUP while the archive is unmounted: no start could succeed, so the daemon stays up."""
+    with home.running() as process:
+        os.rename(home.archive, home.folder / "unmounted")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "configuration kept" in home.log_text(), "the reload to be refused")
+        os.rename(home.folder / "unmounted", home.archive)
+        make(home.inbox, 1)
+        home.wait_idle(1)
+
+
+def test_classify_names_what_it_cannot_read_and_goes_on(home: Home) -> None:
+    """One object for each path, in order, and exit code 3."""
+    (made,) = make(home.folder / "made", 1)
+    (home.folder / "text.wav").write_text("no audio")
+    paths = [str(home.folder / "nowhere.wav"), str(made), str(home.folder / "text.wav")]
+    done = home.drumwatchd("classify", "--json", *paths, check=3)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["path"] for line in lines] == paths
+    assert ["error" in line for line in lines] == [True, False, True]
 
 
 def test_a_lost_archive_degrades_and_heals(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import threading
@@ -103,6 +104,27 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
         open_index(str(path), "sha256")
 
 
+def test_a_damaged_index_is_said_as_such(tmp_path: Path, drop: Drop) -> None:
+    """Whatever SQLite finds wrong, while it reads or writes, is an error of the index."""
+    path = tmp_path / "index.sqlite3"
+    index = open_index(str(path), "sha256")
+    index.failed(drop("a.wav"), "not audio")
+    index.close()
+    index = open_index(str(path), "sha256")
+    with path.open("r+b") as stream:
+        stream.seek(4096)
+        stream.write(b"\xaa" * (path.stat().st_size - 4096))
+    for ask in (
+        lambda: index.claim(drop("b.wav"), "d"),
+        lambda: index.is_remembered(drop("a.wav")),
+        lambda: index.rows_in("filed"),
+        lambda: list(index.manifest_rows("Kick")),
+    ):
+        with pytest.raises(IndexStoreError, match=r"index\.sqlite3"):
+            ask()
+    index.close()
+
+
 def test_a_newer_index_is_refused(tmp_path: Path) -> None:
     """An older program must not write into a schema it doesn't know."""
     path = str(tmp_path / "index.sqlite3")
@@ -130,6 +152,26 @@ def test_the_index_is_durable(index: Index) -> None:
     connection = index._connection
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_asking_whether_a_daemon_runs_keeps_none_from_starting(tmp_path: Path) -> None:
+    """`status` looks at the lock by taking it for a moment; a start waits that moment."""
+    path = str(tmp_path / "index.sqlite3")
+    Path(lock.lock_path(path)).touch()
+    with open(lock.lock_path(path)) as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        release = threading.Timer(lock.PAUSE_SECONDS, lambda: fcntl.flock(asking, fcntl.LOCK_UN))
+        release.start()
+        with lock.hold(path):
+            pass
+        release.join()
+
+
+def test_a_place_that_takes_no_lock_is_named(tmp_path: Path) -> None:
+    """No traceback: the path, and where an index can be."""
+    (tmp_path / "file").touch()
+    with pytest.raises(IndexStoreError, match="local disk"), lock.hold(f"{tmp_path}/file/index"):
+        pass
 
 
 def test_one_daemon_per_index(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def check_usable(root: str) -> None:
         )
     probe = os.path.join(root, f".drumwatchd-probe-{os.getpid()}")
     try:
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         os.unlink(probe)
     except OSError as error:
         raise archive_error(error, root) from error

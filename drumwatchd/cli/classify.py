@@ -14,11 +14,13 @@ import click
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.cli import EXIT_PARTLY, printable
 from drumwatchd.cli.context import Context
-from drumwatchd.errors import AnalysisError, ConfigError
+from drumwatchd.errors import AnalysisError, ConfigError, SourceChangedError
 
 if TYPE_CHECKING:
     from drumwatchd.analysis.workers import Workers
     from drumwatchd.config import ClassifyConfig
+
+Failure = AnalysisError | SourceChangedError  # the latter where there is no such file
 
 
 @click.command()
@@ -36,7 +38,7 @@ def classify(context: Context, paths: tuple[str, ...], as_json: bool) -> None:
     workers = _workers(settings)
     try:
         for path, analysis in _analyse_all(list_files(paths), workers):
-            failed = failed or isinstance(analysis, AnalysisError)
+            failed = failed or isinstance(analysis, Failure)
             text = _json_line(path, analysis) if as_json else _text_line(path, analysis)
             click.echo(text)
     finally:
@@ -80,7 +82,7 @@ def _workers(classify: ClassifyConfig) -> Workers:
 
 def _analyse_all(
     paths: Iterator[str], workers: Workers
-) -> Iterator[tuple[str, Analysis | AnalysisError]]:
+) -> Iterator[tuple[str, Analysis | Failure]]:
     """Analyse in parallel, a bounded number ahead; yield in input order."""
     ahead = 4 * workers.count
     waiting: deque[tuple[str, Future[Analysis]]] = deque()
@@ -93,15 +95,15 @@ def _analyse_all(
             yield _outcome(*waiting.popleft())
 
 
-def _outcome(path: str, future: Future[Analysis]) -> tuple[str, Analysis | AnalysisError]:
+def _outcome(path: str, future: Future[Analysis]) -> tuple[str, Analysis | Failure]:
     try:
         return path, future.result()
-    except AnalysisError as error:
+    except (AnalysisError, SourceChangedError) as error:
         return path, error
 
 
-def _json_line(path: str, analysis: Analysis | AnalysisError) -> str:
-    if isinstance(analysis, AnalysisError):
+def _json_line(path: str, analysis: Analysis | Failure) -> str:
+    if isinstance(analysis, Failure):
         return json.dumps({"path": path, "error": analysis.message})
     verdict = analysis.verdict
     record: dict[str, Any] = {
@@ -121,8 +123,8 @@ def _json_line(path: str, analysis: Analysis | AnalysisError) -> str:
     return json.dumps(record)
 
 
-def _text_line(path: str, analysis: Analysis | AnalysisError) -> str:
-    if isinstance(analysis, AnalysisError):
+def _text_line(path: str, analysis: Analysis | Failure) -> str:
+    if isinstance(analysis, Failure):
         return printable(f"{'-':<6} {'-':>4}  {path}: {analysis.message}")
     verdict = analysis.verdict
     top = ", ".join(f"{label} {probability:.2f}" for label, probability in verdict.top)

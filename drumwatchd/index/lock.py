@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 
-from drumwatchd.errors import AlreadyRunningError
+from drumwatchd.errors import AlreadyRunningError, IndexStoreError
+from drumwatchd.files import make_folders
+
+# `is_held` has the lock for a moment when nobody else does; a start must not take it for a daemon.
+TRIES, PAUSE_SECONDS = 5, 0.05
 
 
 def lock_path(index_path: str) -> str:
@@ -21,23 +26,42 @@ def hold(index_path: str) -> Iterator[None]:
 
     Raises:
         AlreadyRunningError: another process holds it.
+        IndexStoreError: there can be no lock.
     """
     path = lock_path(index_path)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            make_folders(os.path.dirname(path))
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            stack.callback(os.close, descriptor)
+            _lock(descriptor)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        except BlockingIOError as error:
             raise AlreadyRunningError(
                 "another drumwatchd works on this index",
                 path=index_path,
                 hint="stop it first, or give this one an index.path of its own",
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise IndexStoreError(
+                f"the index can't be locked ({error.strerror})",
+                path=path,
+                hint="let index.path be on a local disk, in a folder that this user may write",
+            ) from error
         yield
-    finally:
-        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    for tries_left in reversed(range(TRIES)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not tries_left:
+                raise
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return
 
 
 def is_held(index_path: str) -> bool:

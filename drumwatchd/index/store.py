@@ -73,7 +73,10 @@ class Index:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except sqlite3.OperationalError as error:
+            except sqlite3.IntegrityError:
+                self._roll_back()
+                raise
+            except sqlite3.Error as error:
                 self._roll_back()
                 raise IndexStoreError(
                     f"the index can't be written ({error})",
@@ -85,8 +88,19 @@ class Index:
                 raise
 
     def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # the error that led here says more
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                raise IndexStoreError(
+                    f"the index can't be read ({error})", path=self.path, hint="check its disk"
+                ) from error
 
     # -- meta -----------------------------------------------------------------------------------
 
@@ -231,8 +245,8 @@ class Index:
 
     def is_remembered(self, source: Source) -> bool:
         """Whether this very file was dealt with and stays where it is."""
-        with self._lock:
-            found = self._connection.execute(
+        with self._reading() as connection:
+            found = connection.execute(
                 "SELECT size, mtime_ns FROM remembered WHERE path = ?", (to_db(source.path),)
             ).fetchone()
         return bool(found == (source.size, source.mtime_ns))
@@ -245,22 +259,22 @@ class Index:
 
     def remembered(self, outcome: Outcome) -> list[str]:
         """Paths of the inbox files that stay with this outcome."""
-        with self._lock:
-            query = "SELECT path FROM remembered WHERE outcome = ? ORDER BY path"
-            return [from_db(path) for (path,) in self._connection.execute(query, (outcome,))]
+        query = "SELECT path FROM remembered WHERE outcome = ? ORDER BY path"
+        with self._reading() as connection:
+            return [from_db(path) for (path,) in connection.execute(query, (outcome,))]
 
     # -- rows -----------------------------------------------------------------------------------
 
     def row(self, row_id: int) -> Row | None:
         """One row by its id."""
-        with self._lock:
-            return self._row(self._connection, "id = ?", row_id)
+        with self._reading() as connection:
+            return self._row(connection, "id = ?", row_id)
 
     def rows_in(self, *states: str) -> list[Row]:
         """All rows in these states, oldest first."""
         marks = ", ".join("?" * len(states))
-        with self._lock:
-            found = self._connection.execute(
+        with self._reading() as connection:
+            found = connection.execute(
                 f"SELECT {SAMPLE_COLUMNS} FROM samples WHERE state IN ({marks}) ORDER BY id",  # noqa: S608 - marks only
                 states,
             ).fetchall()
@@ -278,8 +292,8 @@ class Index:
     def count_filed(self) -> dict[str, int]:
         """How many samples each label has in the archive."""
         query = "SELECT label, count(*) FROM samples WHERE state = 'filed' GROUP BY label"
-        with self._lock:
-            return dict(self._connection.execute(query).fetchall())
+        with self._reading() as connection:
+            return dict(connection.execute(query).fetchall())
 
     def manifest_rows(
         self, label: str | None = None, row_id: int | None = None
@@ -289,13 +303,13 @@ class Index:
         query = f"""SELECT name, digest, label, fine, confidence, top, model, added, source, path
                     FROM samples JOIN analyses ON sample_id = id
                     WHERE state = 'filed' AND {where} ORDER BY added, id"""  # noqa: S608 - constant text
-        with self._lock:
-            yield from self._connection.execute(query, (value,))
+        with self._reading() as connection:
+            yield from connection.execute(query, (value,))
 
     def manifest_states(self) -> dict[str, tuple[int, int]]:
         """Rows and bytes of each manifest as last made durable."""
-        with self._lock:
-            found = self._connection.execute("SELECT label, rows, size FROM manifests").fetchall()
+        with self._reading() as connection:
+            found = connection.execute("SELECT label, rows, size FROM manifests").fetchall()
         return {label: (rows, size) for label, rows, size in found}
 
     def set_manifest_states(self, states: Mapping[str, tuple[int, int]]) -> None:
