@@ -463,6 +463,19 @@ def test_show_tells_why_a_file_failed(home: Home) -> None:
     assert "Permission denied" in home.call(show, path).stdout
 
 
+def test_show_tells_of_a_failure_where_a_good_file_was_before(home: Home) -> None:
+    """The path is used again; what stands there now is what was asked for."""
+    path = home.inbox / "kick.wav"
+    path.write_bytes(b"new")
+
+    def write(shelf: Shelf) -> None:
+        shelf.add("kick.wav")
+        shelf.remember(str(path), "failed", reason="Permission denied")
+
+    home.fill(write)
+    assert json.loads(home.call(show, str(path), "--json").stdout)["state"] == "failed"
+
+
 def test_show_tells_why_a_sample_is_quarantined(filled: Home) -> None:
     """The reason, and that it is no file of the archive."""
     text = filled.call(show, "x.wav").stdout

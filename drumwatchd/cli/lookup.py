@@ -17,6 +17,8 @@ from drumwatchd.index.records import Event, Remembered, Sample
 
 SHORTEST_DIGEST = 4
 SHOWN_MATCHES = 8
+DUPLICATE_NOTE = "the path you gave holds a duplicate; this is the original"
+OTHER_FILE_NOTE = "another file stands at this path now; this is what came from it before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Story:
 
 
 def find_story(reader: Reader, target: str, *, root: str, default_algorithm: str) -> Story | None:
-    """Find a sample by path, content, digest or file name, in this order.
+    """Find a sample by its place, content, digest, source or name, in this order.
 
     Args:
         reader: the index.
@@ -57,37 +59,35 @@ def find_story(reader: Reader, target: str, *, root: str, default_algorithm: str
     """
     path = os.path.abspath(os.path.expanduser(target))
     remembered = reader.remembered(path)
-    sample, note = _by_path(reader, target, path, root, default_algorithm)
-    if sample is None and remembered is None:
-        sample = _by_digest(reader, target) or _by_name(reader, target, root)
-    if sample is None and remembered is not None and remembered.digest:
-        sample = next(iter(reader.by_digest(remembered.digest, limit=1)), None)
-    if remembered is not None and remembered.outcome == "duplicate":
-        note = "the path you gave holds a duplicate; this is the original"
-    if sample is not None:
-        return _tell(reader, sample, remembered, root, note)
+    content = _digest_of_file(path, reader.meta("hash_algorithm") or default_algorithm)
+    known = (
+        _by_place(reader, target, path, root)
+        or _by_content(reader, content)
+        or _by_content(reader, remembered.digest if remembered else None)
+    )
+    if known is None and remembered is None:
+        known = _by_digest(reader, target)
+    if known is not None:
+        again = remembered is not None and remembered.outcome == "duplicate"
+        return _tell(reader, known, remembered, root, DUPLICATE_NOTE if again else None)
     if remembered is not None:
-        history = reader.history_of_path(path)
-        return Story(None, remembered, history, (), os.path.lexists(path))
-    return None
+        events = reader.history_of_path(path)
+        return Story(None, remembered, events, (), os.path.lexists(path))
+    # No index helps with these two: each is a pass over all samples.
+    if came := reader.by_source(path, limit=1):
+        return _tell(reader, came[0], None, root, OTHER_FILE_NOTE if content else None)
+    named = _by_name(reader, target)
+    return None if named is None else _tell(reader, named, None, root, None)
 
 
-def _by_path(
-    reader: Reader, target: str, path: str, root: str, default_algorithm: str
-) -> tuple[Sample | None, str | None]:
-    """The sample in the archive at this path, or with this file's content, or once from it."""
-    for place in [*places_below(root, path), os.path.normpath(target)]:
-        if found := reader.by_path(place):
-            return found[0], None
-    digest = _digest_of_file(path, reader.meta("hash_algorithm") or default_algorithm)
-    if digest and (found := reader.by_digest(digest, limit=1)):
-        return found[0], None
-    if found := reader.by_source(path):
-        sample = found[0]
-        if digest and digest != sample.digest:
-            return sample, "another file stands at this path now; this is what came from it before"
-        return sample, None
-    return None, None
+def _by_place(reader: Reader, target: str, path: str, root: str) -> Sample | None:
+    """The sample in the archive at this path, from here or from the archive's root."""
+    places = [*places_below(root, path), os.path.normpath(target)]
+    return next((found[0] for place in places if (found := reader.by_path(place))), None)
+
+
+def _by_content(reader: Reader, digest: str | None) -> Sample | None:
+    return next(iter(reader.by_digest(digest, limit=1)), None) if digest else None
 
 
 def _digest_of_file(path: str, algorithm: str) -> str | None:
@@ -105,7 +105,7 @@ def _by_digest(reader: Reader, target: str) -> Sample | None:
     return _only_one(found, f"the digest {target} is cut too short", "give more of its digits")
 
 
-def _by_name(reader: Reader, target: str, root: str) -> Sample | None:
+def _by_name(reader: Reader, target: str) -> Sample | None:
     if os.path.basename(target) != target:
         return None
     found = reader.by_name(target, limit=SHOWN_MATCHES + 1)
