@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from drumwatchd.index.query import compile_query
 from drumwatchd.index.reader import open_reader
 from shelf import open_shelf
 
+NOBODY = 65_534
 RAW_NAMES = st.binary(min_size=1, max_size=40).filter(lambda raw: b"\0" not in raw)
 
 
@@ -108,6 +111,38 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"RIFF" * 1000)
     with pytest.raises(IndexStoreError, match="can't be read"), open_reader(str(path)):
         pass
+
+
+def test_who_may_only_read_reads_an_index_at_rest(readable_folder: Path) -> None:
+    """A member of the daemon's group asks after the daemon was stopped, too."""
+    path = readable_folder / "index.sqlite3"
+    with open_shelf(str(path)) as shelf:
+        shelf.add("kick.wav")
+    readable_folder.chmod(0o555)
+    assert sorted(os.listdir(readable_folder)) == ["index.sqlite3"]
+    child = os.fork()
+    if not child:
+        found = []
+        try:
+            if os.geteuid() == 0:
+                os.setuid(NOBODY)
+            with open_reader(str(path)) as reader:
+                query = compile_query([], root="/a", now=0.0)
+                found = [sample.name for sample in reader.samples(query)]
+        finally:
+            os._exit(found != ["kick.wav"])
+    assert os.waitpid(child, 0) == (child, 0)
+    assert sorted(os.listdir(readable_folder)) == ["index.sqlite3"]
+
+
+@pytest.fixture
+def readable_folder() -> Iterator[Path]:
+    """A folder that other users can get to, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+        folder.chmod(0o755)
 
 
 def test_readers_see_an_index_that_is_being_written(tmp_path: Path) -> None:
