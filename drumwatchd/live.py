@@ -14,14 +14,10 @@ from typing import Any
 from drumwatchd import notify
 from drumwatchd.config import Config
 from drumwatchd.files import write_atomically
+from drumwatchd.index.status import live_path
 from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
 
 SHORTEST_SECONDS = 1.0
-
-
-def live_path(index_path: str) -> str:
-    """Where the live file of this index lies."""
-    return f"{index_path}.live.json"
 
 
 class LiveFile:

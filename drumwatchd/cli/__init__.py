@@ -7,7 +7,6 @@ Exit codes: 0 done · 1 something found · 2 usage or configuration · 3 partly 
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 
 import click
@@ -84,10 +83,6 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except BrokenPipeError:
-        # The reader has enough (`ls | head`); keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except DrumwatchdError as error:
         click.echo(f"drumwatchd: {printable(str(error))}", err=True)
         code = exit_code(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -14,6 +14,7 @@ import click
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.cli import EXIT_PARTLY, printable
 from drumwatchd.cli.context import Context
+from drumwatchd.cli.output import LineWriter, json_text, visible
 from drumwatchd.errors import AnalysisError, ConfigError, SourceChangedError
 
 if TYPE_CHECKING:
@@ -36,13 +37,14 @@ def classify(context: Context, paths: tuple[str, ...], as_json: bool) -> None:
     settings = _settings(context)
     failed = False
     workers = _workers(settings)
-    try:
+    with contextlib.closing(workers), LineWriter() as writer:
         for path, analysis in _analyse_all(list_files(paths), workers):
             failed = failed or isinstance(analysis, Failure)
-            text = _json_line(path, analysis) if as_json else _text_line(path, analysis)
-            click.echo(text)
-    finally:
-        workers.close()
+            if as_json:
+                writer.write(json_text(_record(path, analysis)))
+            else:
+                line = _text_line(path, analysis)
+                writer.write(visible(line) if writer.is_terminal else line)
     if failed:
         raise SystemExit(EXIT_PARTLY)
 
@@ -102,11 +104,11 @@ def _outcome(path: str, future: Future[Analysis]) -> tuple[str, Analysis | Failu
         return path, error
 
 
-def _json_line(path: str, analysis: Analysis | Failure) -> str:
+def _record(path: str, analysis: Analysis | Failure) -> dict[str, Any]:
     if isinstance(analysis, Failure):
-        return json.dumps({"path": path, "error": analysis.message})
+        return {"path": path, "error": analysis.message}
     verdict = analysis.verdict
-    record: dict[str, Any] = {
+    return {
         "path": path,
         "label": verdict.label,
         "folded": verdict.folded,
@@ -120,12 +122,11 @@ def _json_line(path: str, analysis: Analysis | Failure) -> str:
         "sample_rate": analysis.sample_rate_hz,
         "channels": analysis.channels,
     }
-    return json.dumps(record)
 
 
 def _text_line(path: str, analysis: Analysis | Failure) -> str:
     if isinstance(analysis, Failure):
-        return printable(f"{'-':<6} {'-':>4}  {path}: {analysis.message}")
+        return f"{'-':<6} {'-':>4}  {path}: {analysis.message}"
     verdict = analysis.verdict
     top = ", ".join(f"{label} {probability:.2f}" for label, probability in verdict.top)
-    return printable(f"{verdict.label:<6} {verdict.confidence:.2f}  {path}  ({top})")
+    return f"{verdict.label:<6} {verdict.confidence:.2f}  {path}  ({top})"
