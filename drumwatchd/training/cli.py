@@ -131,19 +131,23 @@ def evaluate(corpus: Path, model: Path, fold: int | None, as_json: bool, results
 
 def _finish(run: TrainingRun, results: Path, folder: Path) -> None:
     from drumwatchd.training.export import export as write_model
+    from drumwatchd.training.export import round_to_float16
+    from drumwatchd.training.train import figures_of
 
+    round_to_float16(run.model)
+    figures = figures_of(run.model, run.held_out_x, run.held_out)
     write_model(
         run.model,
         run.config,
         folder,
-        figures=run.figures,
+        figures=figures,
         training=run.training,
         check_x=run.held_out_x,
         history=run.history,
     )
     _say(f"model: {folder}")
-    if run.figures is not None:
-        _report(run.figures, results, as_json=False)
+    if figures is not None:
+        _report(figures, results, as_json=False)
 
 
 def _report(figures: Figures, results: Path, *, as_json: bool) -> None:

@@ -130,7 +130,6 @@ class TrainingRun:
         model: with its averaged weights.
         config: as run.
         history: one value per epoch, by name.
-        figures: on the held-out fold, or None.
         training: the examples trained on, synthetic ones left out.
         held_out: the examples measured on.
         held_out_x: their features, float32 [shape=(n, bands, frames)].
@@ -140,7 +139,6 @@ class TrainingRun:
     model: keras.Model
     config: TrainingConfig
     history: dict[str, list[float]]
-    figures: Figures | None
     training: list[Example]
     held_out: list[Example]
     held_out_x: Array
@@ -186,7 +184,6 @@ def train(
         model=model,
         config=config,
         history=history,
-        figures=_figures(model, held_out_x, held_out_features.examples),
         training=training,
         held_out=held_out_features.examples,
         held_out_x=held_out_x,
@@ -195,7 +192,7 @@ def train(
 
 
 def load_run(folder: Path, corpus: str | Path, cache: Path) -> TrainingRun:
-    """A finished run from its folder, measured anew on the held-out fold of `corpus`.
+    """A finished run from its folder, with the features of the fold of `corpus` it left out.
 
     Raises:
         UsageError: if the folder holds no finished run.
@@ -217,7 +214,6 @@ def load_run(folder: Path, corpus: str | Path, cache: Path) -> TrainingRun:
         model=model,
         config=config,
         history=history,
-        figures=_figures(model, x, features.examples),
         training=training,
         held_out=features.examples,
         held_out_x=x,
@@ -225,7 +221,8 @@ def load_run(folder: Path, corpus: str | Path, cache: Path) -> TrainingRun:
     )
 
 
-def _figures(model: keras.Model, x: Array, examples: list[Example]) -> Figures | None:
+def figures_of(model: keras.Model, x: Array, examples: Sequence[Example]) -> Figures | None:
+    """Measure `model` on features `x`, float32 [shape=(n, bands, frames)]; None without any."""
     if not len(x):
         return None
     outputs = model.predict(x, batch_size=256, verbose=0)
