@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
+import sys
 import time
+
+from drumwatchd.analysis import workers
+from drumwatchd.analysis.settings import AnalysisSettings
 
 
 def hang(path: str, settings: object) -> str:
     time.sleep(600)
+    return path
+
+
+def hang_in_c(path: str, settings: object) -> str:
+    hashlib.pbkdf2_hmac(
+        "sha256", b"", b"", (1 << 31) - 1
+    )  # no signal handler of Python's runs meanwhile
     return path
 
 
@@ -23,3 +35,13 @@ def vanish(path: str, settings: object) -> str:
 
 def echo(path: str, settings: object) -> str:
     return path
+
+
+def pause(path: str, settings: object) -> str:
+    time.sleep(1)
+    return path
+
+
+def without_numpy(path: str, settings: AnalysisSettings) -> object:
+    sys.modules["numpy"] = None  # type: ignore[assignment]
+    return workers._analyse(path, settings)

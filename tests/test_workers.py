@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,57 @@ def test_stopping_frees_whoever_waits(workers: Workers) -> None:
         workers.close()
         with pytest.raises(WorkersStoppedError):
             future.result(30)
+
+
+def test_a_hang_in_c_does_not_hold_up_the_end(workers: Workers) -> None:
+    """A decoder that never comes back is ended at once, not asked."""
+    with ThreadPoolExecutor(1) as executor:
+        workers._call(misbehave.echo, "/in/a.wav")
+        future = executor.submit(workers._call, misbehave.hang_in_c, "/in/hang.wav")
+        while not future.running():
+            time.sleep(0.01)
+        time.sleep(0.5)  # until the worker is at it
+        started = time.monotonic()
+        workers.close()
+        assert time.monotonic() - started < 2
+        with pytest.raises(WorkersStoppedError):
+            future.result(30)
+
+
+def test_a_clock_that_is_set_is_no_timeout(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small computer without a battery gets the time from the network, in the middle of work."""
+    workers._call(misbehave.echo, "/in/a.wav")
+    real, first = time.time, threading.Event()
+
+    def jumped() -> float:
+        return real() + (3600 if first.is_set() else 0)
+
+    with ThreadPoolExecutor(1) as executor, monkeypatch.context() as patch:
+        patch.setattr(time, "time", jumped)
+        future = executor.submit(workers._call, misbehave.pause, "/in/kick.wav")
+        time.sleep(0.3)
+        first.set()
+        assert future.result(30) == "/in/kick.wav"
+
+
+def test_workers_that_cannot_be_started_are_no_files_fault(workers: Workers) -> None:
+    """Out of memory or processes: files wait, whichever thread notices first."""
+    workers._memory_mb = "not a number"  # type: ignore[assignment]
+    with ThreadPoolExecutor(4) as executor:
+        futures = [executor.submit(workers._call, misbehave.echo, f"/in/{n}.wav") for n in range(4)]
+        for future in futures:
+            with pytest.raises(WorkersStoppedError, match="can't be started"):
+                future.result(30)
+    workers._memory_mb = 1024
+    assert workers._call(misbehave.echo, "/in/good.wav") == "/in/good.wav"
+
+
+def test_what_cannot_be_imported_is_no_files_fault(workers: Workers) -> None:
+    """A broken installation must not send a whole inbox to quarantine."""
+    with pytest.raises(ModelError, match="numpy"):
+        workers._call(misbehave.without_numpy, "/in/kick.wav")
 
 
 def test_worker_count() -> None:

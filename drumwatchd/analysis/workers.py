@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from drumwatchd.errors import (
     AnalysisError,
     AnalysisTimeoutError,
     DrumwatchdError,
+    ModelError,
     WorkersStoppedError,
 )
 
@@ -103,11 +105,14 @@ class Workers:
     def _call(self, function: Callable[..., Any], path: str) -> Any:
         for attempt in (1, 2):
             pool = self._checked_out()
+            started = time.monotonic()
             try:
                 return pool.schedule(
                     function, args=(path, self._settings), timeout=self._timeout_seconds
                 ).result()
             except FutureTimeoutError as error:
+                if attempt == 1 and time.monotonic() - started < self._timeout_seconds:
+                    continue  # the pool goes by the wall clock, and that was set meanwhile
                 raise AnalysisTimeoutError(
                     f"the analysis took longer than {self._timeout_seconds:g} s", path=path
                 ) from error
@@ -121,7 +126,10 @@ class Workers:
                 # A worker died between two files and took the pool along; the file is innocent.
                 self._discard(pool)
                 if attempt == 2:
-                    raise AnalysisCrashError("the workers can't be started", path=path) from error
+                    raise WorkersStoppedError(
+                        "the workers can't be started",
+                        hint="is there memory for them? see also classify.worker_memory_mb",
+                    ) from error
             finally:
                 self._check_in()
         raise AssertionError("unreachable")
@@ -149,8 +157,9 @@ class Workers:
 
     def _discard(self, pool: ProcessPool) -> None:
         with self._lock:
-            if self._pool is pool:
-                self._pool = None
+            if self._pool is not pool:
+                return  # another thread met the same end first, and sees to it
+            self._pool = None
         _end(pool, gently=False)
 
 
@@ -180,9 +189,12 @@ def _exit_text(code: int | None) -> str:
 
 def _start_worker(memory_mb: int) -> None:
     """Limit a new worker's memory, and tie its life to the daemon's."""
+    # The pool's own handler waits for C code to return; a hung decoder doesn't.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
-        limit = memory_mb << 20
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        limit, (_, most) = memory_mb << 20, resource.getrlimit(resource.RLIMIT_DATA)
+        if most == resource.RLIM_INFINITY or limit < most:
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
@@ -198,8 +210,13 @@ def _analyse(path: str, settings: AnalysisSettings) -> Analysis:
 
     Only our own errors go back: to unpickle another's would import its library into the daemon.
     """
-    from drumwatchd.analysis.analyse import analyse
-
+    try:
+        from drumwatchd.analysis.analyse import analyse
+    except (ImportError, OSError, MemoryError) as error:
+        raise ModelError(
+            f"what judges can't be loaded ({type(error).__name__}: {error})",
+            hint="install drumwatchd again, or allow more with classify.worker_memory_mb",
+        ) from None
     try:
         return analyse(path, settings)
     except DrumwatchdError:
