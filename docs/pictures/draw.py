@@ -39,6 +39,8 @@ def main(corpus: Path) -> None:
     subprocess.run([*COMMAND[:3], "init", str(HOME)], check=True, stdout=subprocess.DEVNULL)
     daemon = subprocess.Popen([*COMMAND, "run"], stderr=subprocess.DEVNULL)
     try:
+        while not list((HOME / "state").glob("*.live.json")):
+            time.sleep(0.1)
         for path, name in chosen(corpus):
             target = HOME / "inbox" / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,10 +73,12 @@ def chosen(corpus: Path) -> Iterator[tuple[Path, str]]:
 def archive_tree() -> Tree:
     """The archive as `tree` would show it, a few files a folder."""
     top = Tree(f"[bold]{SHOWN_HOME}/archive")
-    for folder in sorted(path for path in (HOME / "archive").iterdir() if path.is_dir()):
+    folders = [path for path in (HOME / "archive").iterdir() if path.is_dir()]
+    for folder in sorted(folders, key=lambda path: (path.name.startswith("_"), path.name)):
         files = sorted(path.name for path in folder.iterdir())
         branch = top.add(f"[bold cyan]{folder.name}[/]  [dim]{len(files)}")
-        shown = files if folder.name.startswith("_") else files[:FILES_SHOWN]
+        ours = folder.name.startswith("_")
+        shown = files if ours else sorted(random.Random(1).sample(files, FILES_SHOWN))
         branch.add("\n".join(shown) + ("\n[dim]…" if len(shown) < len(files) else ""))
     return top
 
