@@ -70,16 +70,16 @@ def test_idle_workers_end_and_come_back(workers: Workers) -> None:
     assert workers._call(misbehave.echo, "/in/b.wav") == "/in/b.wav"
 
 
-def test_stopping_frees_whoever_waits(workers: Workers) -> None:
-    """A file that the workers had is neither filed nor failed."""
-    with ThreadPoolExecutor(1) as executor:
-        future = executor.submit(workers._call, misbehave.hang, "/in/hang.wav")
-        deadline = time.monotonic() + 30
-        while not workers.alive and time.monotonic() < deadline:
-            time.sleep(0.01)
+@pytest.mark.parametrize("delay_seconds", [0.0, 0.002, 0.005, 0.01, 0.02, 0.5])
+def test_stopping_frees_whoever_waits(workers: Workers, delay_seconds: float) -> None:
+    """A file that the workers had is neither filed nor failed, however far they had come."""
+    with ThreadPoolExecutor(3) as executor:
+        futures = [executor.submit(workers._call, misbehave.hang, "/in/a.wav") for _ in range(3)]
+        time.sleep(delay_seconds)
         workers.close()
-        with pytest.raises(WorkersStoppedError):
-            future.result(30)
+        for future in futures:
+            with pytest.raises(WorkersStoppedError):
+                future.result(10)
 
 
 def test_a_hang_in_c_does_not_hold_up_the_end(workers: Workers) -> None:

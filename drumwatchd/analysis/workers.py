@@ -17,7 +17,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.analysis.settings import AnalysisSettings
@@ -60,6 +60,7 @@ class Workers:
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._pool: ProcessPool | None = None
+        self._futures: set[ProcessFuture[Any]] = set()  # of this pool
         self._closed = False
         self._busy = 0
         self._idle_since = time.monotonic()
@@ -86,8 +87,8 @@ class Workers:
             due = self._idle_since + self._idle_seconds
             if self._busy or now < due:
                 return max(due, now + 1.0)
-            pool, self._pool = self._pool, None
-        _end(pool, gently=True)
+            pool, futures = self._taken_down()
+        _end(pool, futures, gently=True)
         return None
 
     @property
@@ -98,18 +99,16 @@ class Workers:
     def close(self) -> None:
         """End the workers at once; what they were at is forgotten."""
         with self._lock:
-            pool, self._pool, self._closed = self._pool, None, True
-        if pool is not None:
-            _end(pool, gently=False)
+            self._closed = True
+            pool, futures = self._taken_down()
+        _end(pool, futures, gently=False)
 
     def _call(self, function: Callable[..., Any], path: str) -> Any:
         for attempt in (1, 2):
             pool = self._checked_out()
             started = time.monotonic()
             try:
-                return pool.schedule(
-                    function, args=(path, self._settings), timeout=self._timeout_seconds
-                ).result()
+                return self._scheduled(pool, function, path).result()
             except FutureTimeoutError as error:
                 if attempt == 1 and time.monotonic() - started < self._timeout_seconds:
                     continue  # the pool goes by the wall clock, and that was set meanwhile
@@ -120,9 +119,7 @@ class Workers:
                 raise AnalysisCrashError(
                     f"the worker died ({_exit_text(error.exitcode)})", path=path
                 ) from error
-            except CancelledError as error:
-                raise WorkersStoppedError("the workers were stopped", path=path) from error
-            except (BrokenProcessPool, RuntimeError) as error:
+            except (CancelledError, BrokenProcessPool, RuntimeError) as error:
                 # A worker died between two files and took the pool along; the file is innocent.
                 self._discard(pool)
                 if attempt == 2:
@@ -150,6 +147,25 @@ class Workers:
                 )
             return self._pool
 
+    def _scheduled(
+        self, pool: ProcessPool, function: Callable[..., Any], path: str
+    ) -> ProcessFuture[Any]:
+        """Hand one task to a pool; it is answered whatever becomes of the pool."""
+        with self._lock:
+            if self._pool is not pool:
+                raise CancelledError
+            future = pool.schedule(
+                function, args=(path, self._settings), timeout=self._timeout_seconds
+            )
+            self._futures.add(future)
+            future.add_done_callback(self._futures.discard)
+        return future
+
+    def _taken_down(self) -> tuple[ProcessPool | None, set[ProcessFuture[Any]]]:
+        taken = self._pool, self._futures
+        self._pool, self._futures = None, set()
+        return taken
+
     def _check_in(self) -> None:
         with self._lock:
             self._busy -= 1
@@ -159,8 +175,8 @@ class Workers:
         with self._lock:
             if self._pool is not pool:
                 return  # another thread met the same end first, and sees to it
-            self._pool = None
-        _end(pool, gently=False)
+            _, futures = self._taken_down()
+        _end(pool, futures, gently=False)
 
 
 def worker_count(wanted: int) -> int:
@@ -173,12 +189,17 @@ def worker_count(wanted: int) -> int:
     return max(1, min(4, cores))
 
 
-def _end(pool: ProcessPool, *, gently: bool) -> None:
+def _end(pool: ProcessPool | None, futures: set[ProcessFuture[Any]], *, gently: bool) -> None:
+    if pool is None:
+        return
     if gently:
         pool.close()  # type: ignore[no-untyped-call]
     else:
         pool.stop()  # type: ignore[no-untyped-call]
     pool.join()
+    for future in list(futures):
+        # A pool that ends while it starts leaves tasks unanswered for ever.
+        future.cancel()  # type: ignore[no-untyped-call]
 
 
 def _exit_text(code: int | None) -> str:
