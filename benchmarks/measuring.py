@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 
 MB = 1e6
+LOAD_BEFORE = os.getloadavg()[0]  # what else the machine was at in the minute before the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +150,12 @@ def milliseconds(seconds: float) -> str:
 
 
 def machine() -> str:
-    """Where and when: processor, cores, system, Python, date."""
+    """Where and when: processor, cores, system, Python, date, and how busy it was before."""
     cores = len(os.sched_getaffinity(0))
     return (
         f"{_processor()}, {cores} cores, {platform.system()} {platform.release()} "
-        f"{platform.machine()}, Python {platform.python_version()}, {date.today():%Y-%m-%d}"
+        f"{platform.machine()}, Python {platform.python_version()}, {date.today():%Y-%m-%d}, "
+        f"load before the start {LOAD_BEFORE:.1f}"
     )
 
 
