@@ -17,7 +17,8 @@ import pytest
 from conftest import make_analysis
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.archive import archive as archive_module
-from drumwatchd.archive.placement import temporary_path
+from drumwatchd.archive.placement import remove_source, temporary_path
+from drumwatchd.archive.requeue import Requeue
 from drumwatchd.errors import (
     AnalysisCrashError,
     ArchiveError,
@@ -26,7 +27,7 @@ from drumwatchd.errors import (
     ModelError,
 )
 from drumwatchd.files import Source, look
-from drumwatchd.index.store import Index
+from drumwatchd.index.store import Index, Row
 from drumwatchd.pipeline import Outcome
 from house import House
 
@@ -174,6 +175,48 @@ def test_what_cannot_be_judged_goes_to_quarantine(
     (row,) = house.index.rows_in("quarantined")
     assert row.reason == error.message
     assert house.process(drop("again.wav", b"junk")) is Outcome.DUPLICATE
+
+
+def test_retry_and_a_daemon_that_is_quick_lose_nothing(
+    house: House, drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon may meet the file in the inbox before retry has removed it from quarantine."""
+    house.ear.says = DecodeError("not audio")
+    source = drop("bad.wav", b"junk")
+    house.process(source)
+    has = house.archive.has
+
+    def remove(quarantined: Source) -> str | None:
+        """Retry's last step, which a daemon that has just looked at the file overtakes."""
+
+        def has_then_gone(row: Row) -> bool:
+            found = has(row)
+            remove_source(quarantined)
+            return found
+
+        monkeypatch.setattr(house.archive, "has", has_then_gone)
+        back = look(source.path, source.inbox)
+        assert back is not None
+        house.process(back)
+        return remove_source(quarantined)
+
+    monkeypatch.setattr("drumwatchd.archive.requeue.remove_source", remove)
+    list(Requeue(house.index, str(house.root), "sha256").run(None))
+    everything = [path.read_bytes() for path in house.inbox.parent.rglob("bad*.wav")]
+    assert everything == [b"junk"]
+
+
+def test_a_retry_that_cannot_move_the_file_changes_nothing(house: House, drop: Drop) -> None:
+    """Another file has the place in the inbox: the sample stays in quarantine, and is known."""
+    house.ear.says = DecodeError("not audio")
+    house.process(drop("bad.wav", b"junk"))
+    before = house.index.rows_in("quarantined")[0]
+    drop("bad.wav", b"another")
+    (result,) = Requeue(house.index, str(house.root), "sha256").run(None)
+    assert result.problem
+    (after,) = house.index.rows_in("quarantined")
+    assert replace(after, id=before.id) == before
+    assert house.files() == {"_quarantine/bad.wav": b"junk"}
 
 
 def test_in_copy_mode_a_bad_file_stays_with_its_reason(house: House, drop: Drop) -> None:

@@ -49,13 +49,22 @@ class Requeue:
         return row.source.path if row.path is None else os.path.join(self._root, row.path)
 
     def _row(self, row: Row) -> Requeued:
-        if row.path is not None:
-            problem = self._move_back(row, self._place(row))
-            if problem is not None:
-                return Requeued(self._place(row), problem)
+        """The row goes first: a daemon that has it takes the file in the inbox for a leftover."""
         self._index.release(row, "retried", "asked for")
+        problem = None if row.path is None else self._move_back(row, self._place(row))
+        if problem is not None:
+            self._put_back(row)
+            return Requeued(self._place(row), problem)
         self._index.forget(row.source.path)
         return Requeued(row.source.path)
+
+    def _put_back(self, row: Row) -> None:
+        assert row.path is not None
+        again = self._index.claim(row.source, row.digest)
+        if again.won:
+            reason = row.reason or ""
+            self._index.reserve_quarantine(again.row.id, row.path, reason)
+            self._index.quarantined(again.row, row.path, reason)
 
     def _move_back(self, row: Row, place_in_quarantine: str) -> str | None:
         """Move to where it came from, never over another file; return what stood in the way."""
