@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,6 +200,25 @@ def test_a_vanished_inbox_degrades_and_comes_back(inbox: Path) -> None:
     inbox.mkdir()
     box.rescan(1.0)
     assert box.degraded is None
+
+
+def test_an_inbox_that_was_made_anew_is_watched_anew(inbox: Path) -> None:
+    """Removed and made again, or mounted over: the next rescan brings its events back."""
+    settings = InboxSettings(str(inbox), "native", 2.0, 300.0, 5.0, DEFAULT_IGNORE)
+    woken = threading.Event()
+    box = Inbox(settings, is_dealt_with=lambda _: False, wake=woken.set)
+    if box.start() is not None:
+        pytest.skip("no native events here")
+    try:
+        box.rescan(0.0)
+        inbox.rename(inbox.with_name("old"))
+        inbox.mkdir()
+        box.rescan(1.0)
+        woken.clear()
+        (inbox / "kick.wav").write_bytes(b"boom")
+        assert woken.wait(10)
+    finally:
+        box.stop()
 
 
 def test_empty_folders_go_up_to_the_inbox(inbox: Path) -> None:

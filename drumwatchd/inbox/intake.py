@@ -60,9 +60,11 @@ class Inbox:
         self._hints_lock = threading.Lock()
         self._hints_due = 0.0
         self._watcher: Watcher | None = None
+        self._watched: tuple[int, int] | None = None  # the folder that the watcher knows
 
     def start(self) -> str | None:
         """Begin to watch; return why the mode is poll where that wasn't asked for."""
+        self._watched = _identity(self.settings.path)
         self._watcher = Watcher(self.settings.path, self.settings.watch, self._hint)
         return self._watcher.reason
 
@@ -88,6 +90,9 @@ class Inbox:
 
     def rescan(self, now: float) -> None:
         """Walk the whole inbox and observe every file that isn't dealt with."""
+        if self._watched is not None and _identity(self.settings.path) not in (None, self._watched):
+            self.stop()  # made anew, or (un)mounted: events of the old folder say nothing of it
+            self.start()
         first = self.last_rescan is None
         self.last_rescan, self.tally = now, Tally()
         for source in walk(self.settings.path, self._is_ignored, self.tally):
@@ -161,6 +166,14 @@ class Inbox:
             self._hints.add(path)
         if first:
             self._wake()
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def looks_incomplete(source: Source) -> bool:
