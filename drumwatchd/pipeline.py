@@ -30,7 +30,7 @@ from drumwatchd.errors import (
     SourceChangedError,
     WorkersStoppedError,
 )
-from drumwatchd.files import Source, check_unchanged, digest_source
+from drumwatchd.files import Source, check_unchanged, digest_source, look
 from drumwatchd.index.store import Index, Row
 from drumwatchd.log import get_logger
 
@@ -141,6 +141,7 @@ class Pipeline:
             return self._quarantine(source, row, error)
         mode = self._archive.settings.mode
         self._record(row, relative, analysis.verdict.label, mode)
+        self._undo_if_written_to(row, source, relative, analysis.verdict.label)
         log.info(
             "filed",
             digest=row.digest,
@@ -210,6 +211,7 @@ class Pipeline:
             with self._released_on_failure(row):
                 relative = self._archive.quarantine(row, source, error.message)
         self._index.quarantined(row, relative, error.message)
+        self._undo_if_written_to(row, source, relative, None)
         if relative is not None:
             self._remove(row, source)
         log.warning(
@@ -226,6 +228,23 @@ class Pipeline:
             self._archive.record_filed(row, relative, label, remember=mode != "move")
         except OSError as error:
             log.warning("manifest behind", label=label, reason=str(error))
+
+    def _undo_if_written_to(
+        self, row: Row, source: Source, relative: str | None, label: str | None
+    ) -> None:
+        """Undo a move by link when a writer came back: it writes into the archive's file as well.
+
+        Raises:
+            SourceChangedError: it was undone.
+        """
+        if self._archive.settings.mode != "move" or relative is None:
+            return
+        if look(source.path, source.inbox) == source:
+            return
+        if self._archive.take_back(relative, source):
+            reason = "written to while it was filed"
+            self._archive.unrecord(row, label, reason)
+            raise SourceChangedError(reason, path=source.path)
 
     def _remove(self, row: Row, source: Source) -> None:
         reason = remove_source(source)
@@ -269,6 +288,8 @@ class Pipeline:
             if row.mode == "move":
                 self._remove(row, row.source)
             return
+        if row.path is not None:
+            self._archive.take_back(row.path, row.source)  # linked, then written to
         self._index.release(row, "released", "interrupted before it was placed")
 
 

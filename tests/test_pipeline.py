@@ -364,6 +364,48 @@ def test_a_duplicate_goes_to_quarantine_once(house: House, drop: Drop) -> None:
     assert os.listdir(house.inbox) == []
 
 
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize("says", [make_analysis(), DecodeError("cut short")], ids=["good", "bad"])
+def test_a_writer_that_comes_back_writes_no_archived_file(
+    says: Analysis | Exception,
+    crash: bool,
+    house: House,
+    drop: Drop,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A moved file has two names for a moment: what is written then is filed whole, and once."""
+    source = drop("bd.wav", b"one, ")
+    house.ear.says = says
+    step = "filed" if isinstance(says, Analysis) else "quarantined"
+    original = getattr(house.index, step)
+
+    def then_written(*args: object, **kwargs: object) -> None:
+        with open(source.path, "ab") as stream:
+            stream.write(b"two")
+        if crash:
+            raise Crash
+        original(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.index, step, then_written)
+        if crash:
+            with pytest.raises(Crash):
+                house.process(source)
+            house.set_mode("move")
+            house.pipeline.recover()
+        else:
+            assert house.process(source) is Outcome.CHANGED
+    assert house.files() == {}
+    house.ear.says = make_analysis()
+    whole = look(source.path, source.inbox)
+    assert whole is not None
+    assert house.process(whole) is Outcome.FILED
+    house.archive.flush()
+    assert house.files() == {"Kick/bd.wav": b"one, two"}
+    assert house.manifest() == ["Kick/bd.wav"]
+    assert house.index.count_filed() == {"Kick": 1}
+
+
 def test_a_broken_model_is_not_the_files_fault(house: House, drop: Drop) -> None:
     """Files wait; nothing is quarantined."""
     house.ear.says = ModelError("the model is gone")

@@ -129,6 +129,34 @@ class Archive:
             self._index.filed(row, relative, remember=remember)
             self._manifests.append(label, row.id)
 
+    def take_back(self, relative: str, source: Source) -> bool:
+        """Remove the archive's name of a file that has its own in the inbox still, by link.
+
+        Returns:
+            Whether the two were one file.
+
+        Raises:
+            ArchiveError: it can't be removed now.
+        """
+        target = os.path.join(self.settings.root, relative)
+        try:
+            found = os.lstat(target)
+            if found.st_nlink < 2 or not os.path.samestat(found, os.lstat(source.path)):
+                return False
+            os.unlink(target)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise archive_error(error, target) from error
+        return True
+
+    def unrecord(self, row: Row, label: str | None, reason: str) -> None:
+        """Take a row out of the index again, and its line out of the manifest."""
+        with self._record_lock:
+            self._index.release(row, "released", reason)
+            if label is not None:
+                self._manifests.mend_later(label)
+
     def clear_leftovers(self, row: Row) -> None:
         """Remove what an interrupted placement of this row left beside its target.
 

@@ -59,6 +59,10 @@ class Manifests:
             self._stale.add(label)
             raise
 
+    def mend_later(self, label: str) -> None:
+        """A row of this label is gone again: the next `append` or `flush` writes the file anew."""
+        self._stale.add(label)
+
     def rewrite(self, label: str) -> None:
         """Write one manifest anew from the index and replace the old one whole."""
         make_folders(self._folder)
