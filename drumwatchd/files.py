@@ -108,7 +108,7 @@ def digest_of(
     Args:
         path: a regular file.
         algorithm: a name that `hashlib.new` takes.
-        on_chunk: sees every chunk as it passes, e.g. to write a copy.
+        on_chunk: sees every chunk as it passes, e.g. to write a copy; may raise to end it.
 
     Returns:
         Hexadecimal digest, lower case.
@@ -128,15 +128,17 @@ def digest_of(
     return digest.hexdigest()
 
 
-def digest_source(source: Source, algorithm: str) -> str:
-    """Digest a source and make sure that it stood still meanwhile.
+def digest_source(
+    source: Source, algorithm: str, *, on_chunk: Callable[[bytes], object] | None = None
+) -> str:
+    """Digest a source and make sure that it stood still meanwhile; as `digest_of`.
 
     Raises:
         SourceChangedError: it vanished, or is not the file it was.
         OSError: it can't be read.
     """
     try:
-        digest = digest_of(source.path, algorithm)
+        digest = digest_of(source.path, algorithm, on_chunk=on_chunk)
     except FileNotFoundError as error:
         raise SourceChangedError("the file vanished", path=source.path) from error
     check_unchanged(source)

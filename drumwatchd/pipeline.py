@@ -94,7 +94,8 @@ class Pipeline:
     def _process(self, source: Source) -> Outcome:
         started = time.monotonic()
         try:
-            digest = digest_source(source, self._archive.settings.algorithm)
+            algorithm = self._archive.settings.algorithm
+            digest = digest_source(source, algorithm, on_chunk=self._archive.go_on)
         except OSError as error:
             return self._fail(source, f"can't be read: {error.strerror or error}")
         with self._alone_with(digest) as alone:

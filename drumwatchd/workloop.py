@@ -133,7 +133,8 @@ class WorkLoop:
             self._wake.wait(0.1)
             self._wake.clear()
             self._collect(time.monotonic())
-        self._workers.close()  # files still in work are taken again at the next start
+        self._archive.interrupt()  # files still in work are taken again at the next start
+        self._workers.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._flush()
 

@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 from drumwatchd.archive.placement import holds, place, remove_source, temporary_path
-from drumwatchd.errors import ArchiveError, PlacementError, SourceChangedError
+from drumwatchd.errors import (
+    ArchiveError,
+    PlacementError,
+    SourceChangedError,
+    WorkersStoppedError,
+)
 from drumwatchd.files import Source
 
 Drop = Callable[..., Source]
@@ -176,6 +181,23 @@ def test_what_only_one_file_brings_about_is_told_apart(
     monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(PlacementError):
         put(drop(content=b"boom"), tmp_path / "archive" / "a?.wav", "copy", b"boom")
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 5])
+def test_a_copy_can_be_ended_at_any_chunk(chunks: int, tmp_path: Path, drop: Drop) -> None:
+    """A stop must not wait for twelve hours of audio; nothing half there stays."""
+    content = b"boom" * 700_000  # three chunks to write, three to verify
+    source, target, left = drop(content=content), tmp_path / "archive" / "long.wav", [None] * chunks
+
+    def go_on() -> None:
+        left.pop()
+        if not left:
+            raise WorkersStoppedError("stop")
+
+    with pytest.raises(WorkersStoppedError):
+        place(source, str(target), "copy", digest(content), "sha256", go_on)
+    assert os.listdir(target.parent) == []
+    assert os.path.getsize(source.path) == len(content)
 
 
 def test_a_full_disk_leaves_nothing_behind(

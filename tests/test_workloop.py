@@ -121,6 +121,27 @@ def test_nothing_is_handed_out_while_others_are_in_work(shift: Shift, drop: Drop
     shift.loop._in_work.clear()
 
 
+def test_a_stop_waits_for_no_digest(
+    shift: Shift, drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of many hours is left as it is, and taken again at the next start."""
+    monkeypatch.setattr("drumwatchd.files.CHUNK_BYTES", 1)
+    reads, read = [], os.read
+
+    def slow_read(descriptor: int, count: int) -> bytes:
+        reads.append(count)
+        time.sleep(0.01)
+        return read(descriptor, count)
+
+    monkeypatch.setattr(os, "read", slow_read)
+    source = drop("long.flac", b"boom" * 10_000)
+    shift.until(lambda: reads)
+    started = time.monotonic()
+    shift.loop.finish(seconds=0.1)
+    assert time.monotonic() - started < 5
+    assert os.path.exists(source.path)
+
+
 def test_folders_of_a_library_stay(shift: Shift, drop: Drop) -> None:
     """Only move mode empties folders, so only move mode removes them."""
     source = drop("pack/bd.wav")

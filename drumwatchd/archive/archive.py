@@ -12,7 +12,7 @@ from drumwatchd.archive.manifest import Manifests
 from drumwatchd.archive.marker import QUARANTINE_FOLDER, check_marker
 from drumwatchd.archive.naming import alternatives, fields_of, render
 from drumwatchd.archive.placement import Mode, archive_error, holds, place, temporary_path
-from drumwatchd.errors import ArchiveError
+from drumwatchd.errors import ArchiveError, WorkersStoppedError
 from drumwatchd.files import Source
 from drumwatchd.index.store import Index, Row
 
@@ -44,6 +44,20 @@ class Archive:
         self._index = index
         self._manifests = manifests
         self._record_lock = threading.Lock()
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """Let no digest and no copy come to its end any more; the daemon stops."""
+        self._interrupted = True
+
+    def go_on(self, _chunk: bytes = b"") -> None:
+        """Called for each chunk of a long file.
+
+        Raises:
+            WorkersStoppedError: the daemon stops; the file is taken again at the next start.
+        """
+        if self._interrupted:
+            raise WorkersStoppedError("interrupted by the daemon's stop")
 
     def check(self) -> None:
         """Make sure that the archive is mounted and ours.
@@ -61,7 +75,8 @@ class Archive:
 
     def has(self, row: Row) -> bool:
         """Whether the content of a row really stands where the index says, byte for byte."""
-        return holds(self.full_path(row), row.digest, self.settings.algorithm)
+        algorithm = self.settings.algorithm
+        return holds(self.full_path(row), row.digest, algorithm, on_chunk=self.go_on)
 
     def is_present(self, row: Row) -> bool:
         """Whether something stands where the index says; cheap.
@@ -201,7 +216,7 @@ class Archive:
                 continue
             target = os.path.join(self.settings.root, relative)
             try:
-                place(source, target, mode, digest, self.settings.algorithm)
+                place(source, target, mode, digest, self.settings.algorithm, self.go_on)
             except FileExistsError:
                 continue
             self.check()  # unmounted meanwhile, the file went to the folder beneath

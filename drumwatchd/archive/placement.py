@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 from typing import Literal
 
 from drumwatchd.errors import ArchiveError, PlacementError, SourceChangedError
@@ -25,8 +26,17 @@ THIS_FILE_ONLY = frozenset(
 CANT_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-def place(source: Source, target: str, mode: Mode, digest: str, algorithm: str) -> None:
+def place(
+    source: Source,
+    target: str,
+    mode: Mode,
+    digest: str,
+    algorithm: str,
+    go_on: Callable[[], object] = lambda: None,
+) -> None:
     """Make `source` stand at `target` as `mode` says, durably; the source stays.
+
+    A copy calls `go_on` again and again, and leaves nothing behind when that raises.
 
     Raises:
         FileExistsError: the name is taken; choose another.
@@ -39,10 +49,8 @@ def place(source: Source, target: str, mode: Mode, digest: str, algorithm: str) 
         if mode == "symlink":
             check_unchanged(source)
             os.symlink(source.path, target)
-        elif mode == "copy":
-            _copy(source, target, digest, algorithm)
-        else:
-            _link_or_copy(source, target, mode, digest, algorithm)
+        elif mode == "copy" or not _link(source, target, mode):
+            _copy(source, target, digest, algorithm, go_on)
         fsync_folder(os.path.dirname(target))
     except FileExistsError:
         raise
@@ -92,43 +100,55 @@ def temporary_path(target: str, digest: str) -> str:
     return os.path.join(os.path.dirname(target), f".drumwatchd-{digest[:32]}.part")
 
 
-def holds(path: str, digest: str, algorithm: str) -> bool:
-    """Whether `path` is a file (or a link to one) with this content."""
+def holds(
+    path: str, digest: str, algorithm: str, *, on_chunk: Callable[[bytes], object] | None = None
+) -> bool:
+    """Whether `path` is a file (or a link to one) with this content; `on_chunk` may raise."""
     try:
-        return digest_of(os.path.realpath(path), algorithm) == digest
+        return digest_of(os.path.realpath(path), algorithm, on_chunk=on_chunk) == digest
     except OSError:
         return False
 
 
-def _link_or_copy(source: Source, target: str, mode: Mode, digest: str, algorithm: str) -> None:
+def _link(source: Source, target: str, mode: Mode) -> bool:
+    """Give the source a second name; False where only a copy will do."""
     _sync(source.path)
     try:
         os.link(source.path, target, follow_symlinks=False)
     except OSError as error:
         if error.errno not in CANT_LINK or mode == "hardlink":
             raise
-        _copy(source, target, digest, algorithm)
-        return
+        return False
     if not source.is_same(os.lstat(target)):
         os.unlink(target)
         raise SourceChangedError("the file changed before it was archived", path=source.path)
+    return True
 
 
-def _copy(source: Source, target: str, digest: str, algorithm: str) -> None:
+def _copy(
+    source: Source, target: str, digest: str, algorithm: str, go_on: Callable[[], object]
+) -> None:
     temporary = temporary_path(target, digest)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     try:
-        _write_copy(source, temporary, digest, algorithm)
+        _write_copy(source, temporary, digest, algorithm, go_on)
         _publish(temporary, target)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
 
 
-def _write_copy(source: Source, temporary: str, digest: str, algorithm: str) -> None:
+def _write_copy(
+    source: Source, temporary: str, digest: str, algorithm: str, go_on: Callable[[], object]
+) -> None:
     with open(temporary, "xb") as stream:
-        copied = digest_of(source.path, algorithm, on_chunk=stream.write)
+
+        def write(chunk: bytes) -> None:
+            go_on()
+            stream.write(chunk)
+
+        copied = digest_of(source.path, algorithm, on_chunk=write)
         found = os.lstat(source.path)
         if copied != digest or not source.is_same(found):
             raise SourceChangedError("the file changed while it was copied", path=source.path)
@@ -137,7 +157,7 @@ def _write_copy(source: Source, temporary: str, digest: str, algorithm: str) -> 
             os.utime(stream.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
         stream.flush()
         os.fsync(stream.fileno())
-    if digest_of(temporary, algorithm) != digest:
+    if digest_of(temporary, algorithm, on_chunk=lambda chunk: go_on()) != digest:
         raise OSError(errno.EIO, "the copy reads back differently from what was written")
 
 
