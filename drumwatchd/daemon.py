@@ -285,6 +285,7 @@ def _loop(
             ),
             is_dealt_with=is_dealt_with,
             wake=signals.wake.set,
+            is_stopping=lambda: signals.stop,
         )
         for inbox in config.inboxes
     ]

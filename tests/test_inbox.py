@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +182,35 @@ def test_the_rescan_counts_what_no_event_announced(drop: Drop, inbox: Path) -> N
     drop("missed.wav")
     box.rescan(300.0)
     assert box.found_by_rescan == 1
+
+
+def test_polling_a_large_library_leaves_time_for_work(drop: Drop, inbox: Path) -> None:
+    """A walk that takes longer than poll_seconds is followed by a rest, not by the next walk."""
+
+    def slowly(found: Source) -> bool:
+        time.sleep(0.2)
+        return True
+
+    drop()
+    settings = InboxSettings(str(inbox), "poll", 2.0, 300.0, 0.1, DEFAULT_IGNORE)
+    box = Inbox(settings, is_dealt_with=slowly, wake=lambda: None)
+    box.rescan(100.0)
+    assert box.rescan_due >= 102.0
+
+
+def test_a_stop_cuts_a_walk_short(drop: Drop, inbox: Path) -> None:
+    """However many files there are."""
+    drop("a.wav")
+    drop("b.wav")
+    settings = InboxSettings(str(inbox), "poll", 2.0, 300.0, 5.0, DEFAULT_IGNORE)
+    box = Inbox(
+        settings,
+        is_dealt_with=lambda _: False,
+        wake=lambda: None,
+        is_stopping=lambda: len(box.settling) == 1,
+    )
+    box.rescan(0.0)
+    assert len(box.settling) == 1
 
 
 def test_what_is_dealt_with_is_passed_over(drop: Drop, inbox: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from drumwatchd.inbox.rescan import Tally, ignore_matcher, is_candidate, walk
 from drumwatchd.inbox.settle import Settling, promised_size
 from drumwatchd.inbox.watcher import POLL, Watcher, WatchMode
 
+REST_PER_WALK = 10.0  # polling a large library must not be all that the loop does
 HINT_BATCH_SECONDS = 0.1  # a slow writer raises an event per write; one look per batch is enough
 
 
@@ -45,6 +47,7 @@ class Inbox:
         *,
         is_dealt_with: Callable[[Source], bool],
         wake: Callable[[], None],
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.settings = settings
         self.settling = Settling()
@@ -56,6 +59,8 @@ class Inbox:
         self._is_dealt_with = is_dealt_with
         self._is_ignored = ignore_matcher(settings.ignore)
         self._wake = wake
+        self._is_stopping = is_stopping
+        self._walk_seconds = 0.0
         self._hints: set[str] = set()
         self._hints_lock = threading.Lock()
         self._hints_due = 0.0
@@ -86,19 +91,26 @@ class Inbox:
             return 0.0
         polled = self.mode == POLL
         seconds = self.settings.poll_seconds if polled else self.settings.rescan_seconds
-        return self.last_rescan + seconds
+        return self.last_rescan + max(seconds, REST_PER_WALK * self._walk_seconds)
 
     def rescan(self, now: float) -> None:
-        """Walk the whole inbox and observe every file that isn't dealt with."""
+        """Walk the whole inbox and observe every file that isn't dealt with.
+
+        A walk of a large library takes a while: it is cut short when the daemon is to stop.
+        """
         if self._watched is not None and _identity(self.settings.path) not in (None, self._watched):
             self.stop()  # made anew, or (un)mounted: events of the old folder say nothing of it
             self.start()
         first = self.last_rescan is None
         self.last_rescan, self.tally = now, Tally()
+        started = time.monotonic()
         for source in walk(self.settings.path, self._is_ignored, self.tally):
+            if self._is_stopping():
+                return
             known = source.path in self.settling
             if self._observe(source, now) and not (known or first or self.mode == POLL):
                 self.found_by_rescan += 1
+        self._walk_seconds = time.monotonic() - started
         self.degraded = self.tally.unreadable.get(self.settings.path)
 
     def take_hints(self, now: float) -> None:
