@@ -67,7 +67,7 @@ class WorkLoop:
         self._backoff = 0.0
         self._blocked_until = 0.0
         self._emptied: dict[tuple[str, str], float] = {}
-        self._flush_due: float | None = None
+        self._flush_due: float | None = 0.0  # recovery may have left manifests to mend
         self._close_due: float | None = None
 
     # -- what the loop's owner asks -------------------------------------------------------------

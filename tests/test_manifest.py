@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +87,24 @@ def test_recover_mends(
     assert Manifests(str(tmp_path), index).recover() == ["Kick"]
     assert [row["name"] for row in read(tmp_path)] == ["0.wav", "1.wav", "2.wav"]
     assert Manifests(str(tmp_path), index).recover() == []
+
+
+def test_recover_outlives_a_full_disk(
+    tmp_path: Path, index: Index, file_sample: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing half there is left, and the next flush with room mends the manifest."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file_sample("1.wav")
+    manifests = Manifests(str(tmp_path), index)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert manifests.recover() == ["Kick"]
+    assert not list(tmp_path.glob("_manifests/*"))
+    manifests.flush()
+    assert [row["name"] for row in read(tmp_path)] == ["1.wav"]
 
 
 def test_recover_adds_rows_that_were_committed_before_the_crash(

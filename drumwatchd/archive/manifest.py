@@ -8,6 +8,7 @@ a crash the sizes differ, and that manifest is rewritten.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -37,13 +38,18 @@ class Manifests:
         self._stale: set[str] = set()
 
     def recover(self) -> list[str]:
-        """Rewrite every manifest that doesn't match the index; return their labels."""
+        """Rewrite every manifest that doesn't match the index; return their labels.
+
+        One that can't be written now, for want of space, is mended by a later `flush`.
+        """
         counts = self._index.count_filed()
         stale = [
             label for label in sorted(counts | self._states) if not self._matches(label, counts)
         ]
+        self._stale.update(stale)
         for label in stale:
-            self.rewrite(label)
+            with contextlib.suppress(OSError):
+                self.rewrite(label)
         return stale
 
     def append(self, label: str, row_id: int) -> None:
@@ -67,21 +73,30 @@ class Manifests:
         """Write one manifest anew from the index and replace the old one whole."""
         make_folders(self._folder)
         path, temporary = self._path(label), f"{self._path(label)}.new"
+        try:
+            rows, size = self._write(label, temporary)
+            os.replace(temporary, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        fsync_folder(self._folder)
+        self._states[label] = (rows, size)
+        self._stale.discard(label)
+        self._unsaved.discard(label)
+        self._index.set_manifest_states({label: (rows, size)})
+
+    def _write(self, label: str, path: str) -> tuple[int, int]:
+        """Write all rows of a label, durably; return rows and bytes."""
         rows = 0
-        with open(temporary, "wb") as stream:
+        with open(path, "wb") as stream:
             stream.write(_line(HEADER))
             for row in self._index.manifest_rows(label):
                 stream.write(_line(_cells(row)))
                 rows += 1
             stream.flush()
             os.fsync(stream.fileno())
-            size = stream.tell()
-        os.replace(temporary, path)
-        fsync_folder(self._folder)
-        self._states[label] = (rows, size)
-        self._stale.discard(label)
-        self._unsaved.discard(label)
-        self._index.set_manifest_states({label: (rows, size)})
+            return rows, stream.tell()
 
     def flush(self) -> None:
         """Mend what is stale, make appended lines durable, and note how far the files are right."""
