@@ -125,6 +125,19 @@ def test_a_damaged_index_is_said_as_such(tmp_path: Path, drop: Drop) -> None:
     index.close()
 
 
+def test_an_index_that_is_taken_away_is_missed(index: Index, drop: Drop) -> None:
+    """Rows that go to a removed file are lost; put back, work goes on."""
+    index.failed(drop("a.wav"), "not audio")
+    os.rename(index.path, f"{index.path}.away")
+    with pytest.raises(IndexStoreError, match="removed or replaced"):
+        index.claim(drop("b.wav"), "d")
+    Path(index.path).touch()
+    with pytest.raises(IndexStoreError, match="removed or replaced"):
+        index.claim(drop("b.wav"), "d")
+    os.rename(f"{index.path}.away", index.path)
+    assert index.claim(drop("b.wav"), "d").won
+
+
 def test_a_newer_index_is_refused(tmp_path: Path) -> None:
     """An older program must not write into a schema it doesn't know."""
     path = str(tmp_path / "index.sqlite3")

@@ -59,6 +59,7 @@ class Index:
         self._connection = connection
         self._lock = threading.RLock()
         self._clock = clock
+        self._identity = _identity(path)
         self.path = path
 
     def close(self) -> None:
@@ -69,6 +70,7 @@ class Index:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
+            self._check_in_place()
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
@@ -86,6 +88,15 @@ class Index:
             except BaseException:
                 self._roll_back()
                 raise
+
+    def _check_in_place(self) -> None:
+        """SQLite goes on writing to a file that was removed or replaced; nobody would read it."""
+        if _identity(self.path) != self._identity:
+            raise IndexStoreError(
+                "the index was removed or replaced while in use",
+                path=self.path,
+                hint="put it back, or restart drumwatchd to work with what is there now",
+            )
 
     def _roll_back(self) -> None:
         with contextlib.suppress(sqlite3.Error):  # the error that led here says more
@@ -384,6 +395,14 @@ def open_index(path: str, algorithm: str, *, clock: Callable[[], float] = time.t
             hint=f'set index.hash_algorithm = "{stored}", or start a new index',
         )
     return index
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _source_values(source: Source) -> Sequence[object]:
