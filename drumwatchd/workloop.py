@@ -62,6 +62,7 @@ class WorkLoop:
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="pipeline")
         self._results: queue.SimpleQueue[Future[Result]] = queue.SimpleQueue()
         self._in_work: dict[str, Source] = {}
+        self._taken: dict[str, float] = {}  # in work or delayed, since when
         self._hinted_in_work: set[str] = set()
         self._delayed: dict[str, tuple[float, Source]] = {}
         self._backoff = 0.0
@@ -95,9 +96,11 @@ class WorkLoop:
         return self._workers.alive
 
     def oldest(self) -> float | None:
-        """When the file that settles longest was first seen (monotonic)."""
+        """When the pending file that waits longest was first seen or taken (monotonic)."""
         seen = [inbox.settling.oldest() for inbox in self.inboxes.values()]
-        return min((when for when in seen if when is not None), default=None)
+        return min(
+            (when for when in (*seen, *self._taken.values()) if when is not None), default=None
+        )
 
     def check_archive(self) -> None:
         """Make sure that the archive is there.
@@ -164,6 +167,7 @@ class WorkLoop:
         due += [self._delayed.pop(path)[1] for path in again[: room - len(due)]]
         for source in due:
             self._in_work[source.path] = source
+            self._taken.setdefault(source.path, now)
             future = self._executor.submit(self._pipeline.process, source)
             future.add_done_callback(self._deliver)
 
@@ -197,6 +201,7 @@ class WorkLoop:
             self._delayed[source.path] = (now + LATER_SECONDS, source)
             return
         self._unblock()
+        self._taken.pop(source.path, None)
         self._flush_due = self._flush_due or now + FLUSH_SECONDS
         if self._archive.settings.mode == "move" and os.path.dirname(source.path) != source.inbox:
             self._emptied[(os.path.dirname(source.path), source.inbox)] = now

@@ -99,6 +99,21 @@ def test_a_blocked_file_that_is_seen_again_is_one_job(shift: Shift, drop: Drop) 
     assert os.path.exists(source.path)
 
 
+def test_blocked_files_have_an_age(shift: Shift, drop: Drop) -> None:
+    """The oldest in the queue are those that wait for the archive; `status` tells how long."""
+    drop("bd.wav")
+    shift.crew.refuses = lambda path: True
+    shift.until(lambda: shift.loop.degraded)
+    since = shift.loop.oldest()
+    assert since is not None
+    shift.now += 600
+    shift.loop.step(shift.now)
+    assert shift.loop.oldest() == since
+    shift.crew.refuses = lambda path: False
+    shift.until(lambda: shift.loop.is_idle)
+    assert shift.loop.oldest() is None
+
+
 def test_a_file_that_is_blocked_each_time_keeps_no_other_waiting(shift: Shift, drop: Drop) -> None:
     """Whatever is the matter with one, the rest is filed."""
     shift.crew.refuses = lambda path: path.endswith("/first.wav")
