@@ -57,6 +57,14 @@ def test_a_place_belongs_to_one_row(index: Index, drop: Drop) -> None:
     assert plan == [True, False]
 
 
+def test_a_row_that_is_gone_is_no_taken_place(index: Index, drop: Drop) -> None:
+    """Trying one name after the other would never end."""
+    row = index.claim(drop("a.wav"), "d").row
+    index.release(row, "released", "meanwhile")
+    with pytest.raises(sqlite3.IntegrityError):
+        index.plan(row.id, make_analysis(), "Kick/a.wav", name="a.wav", mode="move")
+
+
 def test_a_remembered_file_is_forgotten_when_it_changes(index: Index, drop: Drop) -> None:
     """Size and time identify what was dealt with."""
     source = drop("a.wav", b"one")

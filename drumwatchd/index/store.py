@@ -24,6 +24,7 @@ from drumwatchd.index.schema import migrate
 
 Outcome = Literal["filed", "duplicate", "failed"]
 BUSY_TIMEOUT_SECONDS = 30.0
+PLACE_TAKEN = "SQLITE_CONSTRAINT_UNIQUE"
 SAMPLE_COLUMNS = "id, digest, state, label, path, source, inbox, size, mtime_ns, device, inode, mode, reason, added"
 
 
@@ -169,7 +170,9 @@ class Index:
                         analysis.embedding,
                     ),
                 )
-        except sqlite3.IntegrityError:
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorname != PLACE_TAKEN:
+                raise  # another name would not help, nor would any after it
             return False
         return True
 
@@ -206,7 +209,9 @@ class Index:
                               mode = 'move' WHERE id = ?""",
                     (to_db(relative), reason, row_id),
                 )
-        except sqlite3.IntegrityError:
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorname != PLACE_TAKEN:
+                raise  # another name would not help, nor would any after it
             return False
         return True
 
