@@ -374,22 +374,7 @@ def open_index(path: str, algorithm: str, *, clock: Callable[[], float] = time.t
     Raises:
         IndexStoreError: it can't be opened, or was made with another digest.
     """
-    try:
-        os.makedirs(os.path.dirname(path) or os.curdir, exist_ok=True)
-        connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA cache_size = -2000")
-        migrate(connection)
-    except (OSError, sqlite3.Error) as error:
-        raise IndexStoreError(
-            f"the index can't be opened ({error})",
-            path=path,
-            hint="check that index.path is a writable place and no other file",
-        ) from error
+    connection = _connect(path)
     index = Index(connection, path, clock)
     stored = index.meta("hash_algorithm", algorithm)
     if stored != algorithm:
@@ -400,6 +385,29 @@ def open_index(path: str, algorithm: str, *, clock: Callable[[], float] = time.t
             hint=f'set index.hash_algorithm = "{stored}", or start a new index',
         )
     return index
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    with contextlib.ExitStack() as stack:
+        try:
+            os.makedirs(os.path.dirname(path) or os.curdir, exist_ok=True)
+            connection = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            stack.callback(connection.close)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA cache_size = -2000")
+            migrate(connection)
+        except (OSError, sqlite3.Error) as error:
+            raise IndexStoreError(
+                f"the index can't be opened ({error})",
+                path=path,
+                hint="check that index.path is a writable place and no other file",
+            ) from error
+        stack.pop_all()
+    return connection
 
 
 def _identity(path: str) -> tuple[int, int] | None:
