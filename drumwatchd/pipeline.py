@@ -281,6 +281,7 @@ class Pipeline:
         self._archive.check()  # else what was placed seems not to be
         self._archive.clear_leftovers(row)
         if row.state == "placing" and row.path is not None and self._archive.has(row):
+            self._archive.make_durable(row)
             if row.label is None:
                 self._index.quarantined(row, row.path, row.reason or "")
             else:

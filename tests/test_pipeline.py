@@ -497,6 +497,34 @@ def test_a_crash_at_any_step_is_finished_by_recovery(
     assert house.pipeline.recover() == 0
 
 
+def test_recovery_trusts_no_place_that_a_power_cut_could_take(
+    house: House, drop: Drop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the folder was synced: it is synced before the source is removed."""
+
+    def killed(folder: str) -> None:
+        raise Crash
+
+    source = drop("bd.wav", b"boom")
+    (house.root / "Kick").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("drumwatchd.archive.placement.fsync_folder", killed)
+        with pytest.raises(Crash):
+            house.process(source)
+    fsync, synced = os.fsync, []
+
+    def spy(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, os.path.exists(source.path)))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    house.set_mode("move")
+    house.pipeline.recover()
+    assert ((house.root / "Kick").stat().st_ino, True) in synced
+    assert not os.path.exists(source.path)
+    assert house.files() == {"Kick/bd.wav": b"boom"}
+
+
 def _resolve(dotted: str) -> Callable[..., object]:
     module, _, name = dotted.rpartition(".")
     return getattr(__import__(module, fromlist=[name]), name)

@@ -13,7 +13,7 @@ from drumwatchd.archive.marker import QUARANTINE_FOLDER, check_marker
 from drumwatchd.archive.naming import alternatives, fields_of, render
 from drumwatchd.archive.placement import Mode, archive_error, holds, place, temporary_path
 from drumwatchd.errors import ArchiveError, WorkersStoppedError
-from drumwatchd.files import Source
+from drumwatchd.files import Source, fsync_folder
 from drumwatchd.index.store import Index, Row
 
 
@@ -77,6 +77,18 @@ class Archive:
         """Whether the content of a row really stands where the index says, byte for byte."""
         algorithm = self.settings.algorithm
         return holds(self.full_path(row), row.digest, algorithm, on_chunk=self.go_on)
+
+    def make_durable(self, row: Row) -> None:
+        """Make sure that a place which an interrupted attempt made outlives a power cut.
+
+        Raises:
+            ArchiveError: it can't be made sure of now.
+        """
+        folder = os.path.dirname(self.full_path(row))
+        try:
+            fsync_folder(folder)
+        except OSError as error:
+            raise archive_error(error, folder) from error
 
     def is_present(self, row: Row) -> bool:
         """Whether something stands where the index says; cheap.
