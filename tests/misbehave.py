@@ -29,6 +29,11 @@ def crash(path: str, settings: object) -> str:
     return path
 
 
+def stop(path: str, settings: object) -> str:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return path
+
+
 def vanish(path: str, settings: object) -> str:
     os._exit(7)
 

@@ -82,6 +82,13 @@ def test_stopping_frees_whoever_waits(workers: Workers, delay_seconds: float) ->
                 future.result(10)
 
 
+def test_a_worker_that_is_told_to_stop_blames_no_file(workers: Workers) -> None:
+    """The system shuts down and tells every process; the file is taken again at the next start."""
+    with pytest.raises(WorkersStoppedError, match="told to stop"):
+        workers._call(misbehave.stop, "/in/kick.wav")
+    assert workers._call(misbehave.echo, "/in/kick.wav") == "/in/kick.wav"
+
+
 def test_a_hang_in_c_does_not_hold_up_the_end(workers: Workers) -> None:
     """A decoder that never comes back is ended at once, not asked."""
     with ThreadPoolExecutor(1) as executor:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # A second thread inside a worker makes one MFCC three times slower and doubles the memory.
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# A shutdown or a terminal that closes tells every process; no file does.
+TOLD_TO_STOP = frozenset({-signal.SIGTERM, -signal.SIGHUP})
 TASKS_PER_WORKER = 5_000  # then a fresh process: decoders leak
 
 
@@ -116,6 +118,10 @@ class Workers:
                     f"the analysis took longer than {self._timeout_seconds:g} s", path=path
                 ) from error
             except ProcessExpired as error:
+                if error.exitcode in TOLD_TO_STOP:
+                    if attempt == 1:
+                        continue
+                    raise WorkersStoppedError("the worker was told to stop", path=path) from error
                 raise AnalysisCrashError(
                     f"the worker died ({_exit_text(error.exitcode)})", path=path
                 ) from error
