@@ -31,7 +31,8 @@ from drumwatchd.errors import (
     WorkersStoppedError,
 )
 from drumwatchd.files import Source, check_unchanged, digest_source, look
-from drumwatchd.index.store import Index, Row
+from drumwatchd.index.rows import Row
+from drumwatchd.index.store import Index
 from drumwatchd.log import get_logger
 
 DuplicatePolicy = Literal["keep", "quarantine", "delete"]

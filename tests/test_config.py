@@ -225,6 +225,7 @@ def test_template_without_label_is_given_one(tmp_path: Path) -> None:
         ("a/b", "a", "i", "inbox[0].path", "lies inside the archive"),
         (".", "a", "../i", "inbox[0].path", "holds the archive"),
         ("a", "b", "a/i", "index.path", "lies inside inbox[0]"),
+        ("a", "b", "b/i", "index.path", "lies inside the archive"),
         ("a/../b", "b/x/", "i", "inbox[0].path", "holds the archive"),
     ],
 )

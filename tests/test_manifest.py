@@ -139,3 +139,16 @@ def test_odd_names_survive(name: str, tmp_path: Path, index: Index, file_sample:
     manifests = Manifests(str(tmp_path), index)
     manifests.append("Kick", file_sample(name))
     assert read(tmp_path)[0]["name"] == name
+
+
+def test_a_manifest_of_another_index_is_set_aside(
+    tmp_path: Path, index: Index, file_sample: Callable
+) -> None:
+    """Where the index was lost, the old manifest may be all that is known of the samples."""
+    folder = tmp_path / "_manifests"
+    folder.mkdir()
+    (folder / "Kick.csv").write_text("name,digest\nold.wav,1234\n")
+    Manifests(str(tmp_path), index).append("Kick", file_sample("new.wav"))
+    assert [row["name"] for row in read(tmp_path)] == ["new.wav"]
+    (old,) = folder.glob("Kick.csv.*.old")
+    assert old.read_text() == "name,digest\nold.wav,1234\n"

@@ -27,7 +27,8 @@ from drumwatchd.errors import (
     ModelError,
 )
 from drumwatchd.files import Source, look
-from drumwatchd.index.store import Index, Row
+from drumwatchd.index.rows import Row
+from drumwatchd.index.store import Index
 from drumwatchd.pipeline import Outcome
 from house import House
 

@@ -14,7 +14,8 @@ from drumwatchd.archive.naming import alternatives, fields_of, render
 from drumwatchd.archive.placement import Mode, archive_error, holds, place, temporary_path
 from drumwatchd.errors import ArchiveError, WorkersStoppedError
 from drumwatchd.files import Source, fsync_folder
-from drumwatchd.index.store import Index, Row
+from drumwatchd.index.rows import Row
+from drumwatchd.index.store import Index
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import csv
 import io
 import json
 import os
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -75,6 +76,8 @@ class Manifests:
         path, temporary = self._path(label), f"{self._path(label)}.new"
         try:
             rows, size = self._write(label, temporary)
+            if label not in self._states:
+                _set_aside(path)
             os.replace(temporary, path)
         except OSError:
             with contextlib.suppress(OSError):
@@ -138,6 +141,12 @@ class Manifests:
 
     def _path(self, label: str) -> str:
         return os.path.join(self._folder, f"{label}.csv")
+
+
+def _set_aside(path: str) -> None:
+    """Keep a manifest that this index never wrote: it may be all that is left of another one."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, f"{path}.{time.time_ns()}.old")
 
 
 def _cells(row: Sequence[Any]) -> tuple[object, ...]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from drumwatchd.archive.placement import place, remove_source
 from drumwatchd.errors import DrumwatchdError
 from drumwatchd.files import look
-from drumwatchd.index.store import Index, Row
+from drumwatchd.index.rows import Row
+from drumwatchd.index.store import Index
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,10 @@ def check_places(
     if index and os.path.isdir(index.path):
         fix = f'write path = "{index.path / "index.sqlite3"}"'
         faults.add(("index", "path"), "is a folder; the index is a file", fix)
+    if index and archive and _relation(index.path, archive.root) == "lies inside":
+        # With that disk unmounted, index and archive would begin anew on the bare mount point.
+        problem = f"lies inside the archive: {archive.root}"
+        faults.add(("index", "path"), problem, "keep the index outside the archive")
     for position, (number, inbox) in enumerate(inboxes):
         key = ("inbox", number, "path")
         for other_number, other in inboxes[:position]:

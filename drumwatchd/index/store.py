@@ -12,43 +12,26 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.errors import IndexStoreError
 from drumwatchd.files import Source
 from drumwatchd.index.paths import from_db, to_db
+from drumwatchd.index.rows import (
+    SAMPLE_COLUMNS,
+    Claim,
+    Row,
+    optional_to_db,
+    row_from_values,
+    source_values,
+)
 from drumwatchd.index.schema import migrate
 
 Outcome = Literal["filed", "duplicate", "failed"]
 BUSY_TIMEOUT_SECONDS = 30.0
 PLACE_TAKEN = "SQLITE_CONSTRAINT_UNIQUE"
-SAMPLE_COLUMNS = "id, digest, state, label, path, source, inbox, size, mtime_ns, device, inode, mode, reason, added"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A sample's row, as the pipeline and recovery need it."""
-
-    id: int
-    digest: str
-    state: str
-    label: str | None
-    path: str | None
-    source: Source
-    mode: str | None
-    reason: str | None
-    added: float
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The answer to a claim: a new row, or the row that had the content first."""
-
-    row: Row
-    won: bool
 
 
 class Index:
@@ -134,7 +117,7 @@ class Index:
                                         device, inode, added)
                    VALUES (?, 'claimed', ?, ?, ?, ?, ?, ?, ?, ?, ?)
                    ON CONFLICT (digest) DO NOTHING""",
-                (digest, *_source_values(source), now),
+                (digest, *source_values(source), now),
             )
             row = self._row(connection, "digest = ?", digest)
             assert row is not None
@@ -156,7 +139,7 @@ class Index:
                               path = ?, name = ?, mode = ?, reason = ?, model = ?, duration = ?
                        WHERE id = ?""",
                     (
-                        verdict.label, verdict.fine, verdict.confidence, _optional(relative),
+                        verdict.label, verdict.fine, verdict.confidence, optional_to_db(relative),
                         to_db(name), mode, verdict.reason, analysis.model,
                         analysis.duration_seconds, row_id,
                     ),
@@ -194,7 +177,7 @@ class Index:
             connection.execute(
                 """UPDATE samples SET state = 'quarantined', reason = ?, path = ?, name = ?
                    WHERE id = ?""",
-                (reason, _optional(relative), to_db(name), row.id),
+                (reason, optional_to_db(relative), to_db(name), row.id),
             )
             self._record(connection, row.digest, "quarantined", relative, {"reason": reason})
             if relative is None:
@@ -294,14 +277,14 @@ class Index:
                 f"SELECT {SAMPLE_COLUMNS} FROM samples WHERE state IN ({marks}) ORDER BY id",  # noqa: S608 - marks only
                 states,
             ).fetchall()
-        return [_to_row(values) for values in found]
+        return [row_from_values(values) for values in found]
 
     def _row(self, connection: sqlite3.Connection, where: str, value: object) -> Row | None:
         found = connection.execute(
             f"SELECT {SAMPLE_COLUMNS} FROM samples WHERE {where}",  # noqa: S608 - constant text
             (value,),
         ).fetchone()
-        return None if found is None else _to_row(found)
+        return None if found is None else row_from_values(found)
 
     # -- manifests ------------------------------------------------------------------------------
 
@@ -348,7 +331,7 @@ class Index:
     ) -> None:
         connection.execute(
             "INSERT INTO history (digest, at, event, path, detail) VALUES (?, ?, ?, ?, ?)",
-            (digest, self._clock(), event, _optional(path), json.dumps(detail)),
+            (digest, self._clock(), event, optional_to_db(path), json.dumps(detail)),
         )
 
     def _remember(
@@ -416,29 +399,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _source_values(source: Source) -> Sequence[object]:
-    return (
-        to_db(source.path), to_db(source.inbox), to_db(source.pack), to_db(source.name),
-        source.size, source.mtime_ns, source.device, source.inode,
-    )  # fmt: skip
-
-
-def _optional(path: str | None) -> str | bytes | None:
-    return None if path is None else to_db(path)
-
-
-def _to_row(values: Sequence[Any]) -> Row:
-    row_id, digest, state, label, path, source, inbox, *identity, mode, reason, added = values
-    return Row(
-        id=row_id,
-        digest=digest,
-        state=state,
-        label=label,
-        path=None if path is None else from_db(path),
-        source=Source(from_db(source), from_db(inbox), *identity),
-        mode=mode,
-        reason=reason,
-        added=added,
-    )
