@@ -83,8 +83,9 @@ def train(
     A run that was killed goes on where it was when it is started again with the same options.
     """
     from drumwatchd.training import train as training
+    from drumwatchd.training.settings import FEATURES_OF, TrainingConfig
 
-    config = training.TrainingConfig(
+    config = TrainingConfig(
         name=name,
         arch=arch,
         corpus=str(corpus),
@@ -97,7 +98,7 @@ def train(
         initial=initial or "",
         precision=precision,
         seed=seed,
-        features=training.FEATURES_OF[arch],
+        features=FEATURES_OF[arch],
     )
     run = training.train(config, folder=results / name, cache=cache, processes=processes, say=_say)
     _finish(run, results / name, models / name)

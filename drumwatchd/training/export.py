@@ -29,7 +29,7 @@ from drumwatchd.errors import ModelError
 from drumwatchd.training.corpus import Example
 from drumwatchd.training.evaluate import Figures
 from drumwatchd.training.networks import EMBEDDING_SIZE
-from drumwatchd.training.train import TrainingConfig
+from drumwatchd.training.settings import TrainingConfig
 
 Array = npt.NDArray[np.float32]
 

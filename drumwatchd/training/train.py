@@ -1,19 +1,17 @@
 """Train one network: features, batches, schedule, weights. Reads from top to bottom.
 
 References:
-    Park et al., "SpecAugment", 2019 (masks); Zhang et al., "mixup", 2018;
     Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2019 (AdamW, cosine schedule).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import math
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ import numpy.typing as npt
 from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
 from drumwatchd.analysis.model_card import FeatureSpec
 from drumwatchd.errors import UsageError
+from drumwatchd.training.batches import Batches
 from drumwatchd.training.corpus import (
     Example,
     read_corpus,
@@ -33,93 +32,11 @@ from drumwatchd.training.corpus import (
 from drumwatchd.training.evaluate import Figures, measure
 from drumwatchd.training.feature_cache import FeatureSet, cached_features, synthetic_examples
 from drumwatchd.training.networks import NETWORKS
+from drumwatchd.training.settings import TrainingConfig
 
 Array = npt.NDArray[np.float32]
 
 CONFIG_NAME, HISTORY_NAME, KERAS_NAME = "training.json", "history.json", "model.keras"
-
-LOG_MEL = FeatureSpec(
-    kind="log_mel",
-    sr=44_100,
-    n_samples=50_000,
-    n_fft=2_048,
-    hop_length=512,
-    n_mels=64,
-    n_mfcc=0,
-    fmin=30.0,
-    fmax=18_000.0,
-    # HTK's scale spends more of 64 bands below 300 Hz, where kicks and toms differ.
-    htk=True,
-    top_db=80.0,
-    relative=True,
-    offset=40.0,
-    scale=40.0,
-    onset_db=-40.0,
-    onset_margin=64,
-    onset_search_seconds=1.0,
-)
-MFCC = dataclasses.replace(
-    LOG_MEL,
-    kind="mfcc",
-    n_mels=128,
-    n_mfcc=40,
-    fmin=0.0,
-    fmax=22_050.0,
-    htk=False,
-    relative=False,
-    offset=0.0,
-    scale=100.0,
-)
-FEATURES_OF = {"residual_cnn": LOG_MEL, "model1": MFCC}
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingConfig:
-    """Every choice of one run; written beside its weights.
-
-    Attributes:
-        name: of the run's files.
-        arch: a key of `networks.NETWORKS`.
-        corpus: folder with `corpus.csv` or `<Label>/…`.
-        held_out_fold: never trained on; the figures are measured there. -1: train on everything.
-        n_versions: versions of each sound, the plain one included.
-        n_synthetic: synthesised examples per recipe.
-        epochs: passes; one pass draws as many examples as there are.
-        batch_size: examples per step.
-        learning_rate: at its highest, after one epoch of warm-up; falls to zero as a cosine.
-        weight_decay: of AdamW.
-        label_smoothing: share of the target spread over all labels.
-        fold_weight: weight of the loss on the six folders and misc beside the one on the labels.
-        label_balance: examples are drawn ∝ (count of their label)^-label_balance.
-        kit_balance: and ∝ (size of their kit)^-kit_balance.
-        mixup: Beta parameter of mixup; 0 for none.
-        ema: momentum of the averaged weights, the ones that are kept; 0 for none.
-        initial: `.keras` file to start from instead of random weights; empty for none.
-        precision: Keras policy while training; `mixed_bfloat16` is faster where the processor has it.
-        seed: of everything random.
-        features: the network's input.
-    """
-
-    name: str = "drumwatchd-1"
-    arch: str = "residual_cnn"
-    corpus: str = ""
-    held_out_fold: int = 1
-    n_versions: int = 10
-    n_synthetic: int = 150
-    epochs: int = 60
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.03
-    label_smoothing: float = 0.05
-    fold_weight: float = 1.0
-    label_balance: float = 0.5
-    kit_balance: float = 0.25
-    mixup: float = 0.3
-    ema: float = 0.998
-    initial: str = ""
-    precision: str = "float32"
-    seed: int = 1
-    features: FeatureSpec = field(default=LOG_MEL)
 
 
 @dataclass(frozen=True)
@@ -172,7 +89,7 @@ def train(
         start = keras.models.load_model(config.initial, compile=False)
         trained.set_weights(start.get_weights())
     say(f"{config.arch}: {trained.count_params():,} parameters, {len(features.examples):,} sounds")
-    history = _fit(trained, Batches(features, config), config, folder / "resume", say)
+    history = _fit(trained, Batches(features, config), config, _backup_of(config, folder), say)
     _write_json(folder / HISTORY_NAME, history)
 
     # A float32 network of the same weights, without the optimizer: its moments are twice the
@@ -241,12 +158,17 @@ def _fit(
     probabilities.compile(
         optimizer=_optimizer(config, len(batches)), loss=fine_and_folded_loss(config.fold_weight)
     )
+    backup.mkdir(parents=True, exist_ok=True)
+    record = backup / HISTORY_NAME
     history: dict[str, list[float]] = {"loss": [], "learning_rate": []}
+    if record.is_file():
+        history = json.loads(record.read_text(encoding="utf-8"))
 
     def on_epoch_end(epoch: int, logs: dict[str, float]) -> None:
         rate = float(keras.ops.convert_to_numpy(probabilities.optimizer.learning_rate))
-        history["loss"].append(float(logs["loss"]))
-        history["learning_rate"].append(rate)
+        for name, value in (("loss", float(logs["loss"])), ("learning_rate", rate)):
+            history[name] = [*history[name][:epoch], value]
+        _write_json(record, history)
         say(f"epoch {epoch + 1} of {config.epochs}: loss {logs['loss']:.4f}")
 
     callbacks = [
@@ -281,69 +203,10 @@ def fold_matrix() -> Array:
     return matrix
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no types
-    """Draws balanced batches: a random version of each sound, masked and mixed."""
-
-    def __init__(self, features: FeatureSet, config: TrainingConfig) -> None:
-        super().__init__(workers=1, use_multiprocessing=False)
-        self._x = features.x
-        self._config = config
-        labels = [FINE_LABELS.index(example.label) for example in features.examples]
-        smooth = config.label_smoothing
-        one_hot = np.eye(len(FINE_LABELS), dtype=np.float32)[labels]
-        self._y = one_hot * (1 - smooth) + smooth / len(FINE_LABELS)
-        self._chances = _chances(features.examples, config)
-        self._epoch = 0
-        self._order = self._draw()
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._y) / self._config.batch_size)
-
-    def __getitem__(self, number: int) -> tuple[Array, Array]:
-        config = self._config
-        rng = np.random.default_rng([config.seed, 1, self._epoch, number])
-        rows = self._order[number * config.batch_size : (number + 1) * config.batch_size]
-        x = self._x[rows, rng.integers(self._x.shape[1], size=len(rows))].astype(np.float32)
-        y = self._y[rows]
-        if config.mixup and rng.random() < 0.5:
-            x, y = mixup(x, y, config.mixup, rng)
-        return mask(x, rng), y
-
-    def on_epoch_end(self) -> None:
-        """Draw anew for the next epoch."""
-        self._epoch += 1
-        self._order = self._draw()
-
-    def _draw(self) -> npt.NDArray[np.int64]:
-        rng = np.random.default_rng([self._config.seed, 0, self._epoch])
-        return np.sort(rng.choice(len(self._y), size=len(self._y), p=self._chances))[
-            rng.permutation(len(self._y))
-        ]
-
-
-def mixup(x: Array, y: Array, alpha: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Blend each example with another of the batch, targets alike."""
-    share = rng.beta(alpha, alpha, size=len(x)).astype(np.float32)
-    share = np.maximum(share, 1 - share)
-    other = rng.permutation(len(x))
-    by_x, by_y = share[:, None, None], share[:, None]
-    return x * by_x + x[other] * (1 - by_x), y * by_y + y[other] * (1 - by_y)
-
-
-def mask(x: Array, rng: np.random.Generator) -> Array:
-    """Hide a few bands and a few frames, and lift the floor of some, as a noisy room does."""
-    _, n_bands, n_frames = x.shape
-    floor = x.min()
-    for example in x:
-        for _ in range(rng.integers(0, 3)):
-            width, start = rng.integers(1, max(2, n_bands // 8)), rng.integers(n_bands)
-            example[start : start + width] = floor
-        if rng.random() < 0.5:
-            width, start = rng.integers(1, max(2, n_frames // 8)), rng.integers(n_frames)
-            example[:, start : start + width] = floor
-        if rng.random() < 0.2:
-            np.maximum(example, rng.uniform(-1.0, -0.4), out=example)
-    return x
+def _backup_of(config: TrainingConfig, folder: Path) -> Path:
+    """Where an unfinished run is kept; one with other settings starts anew."""
+    settings = json.dumps(dataclasses.asdict(config), sort_keys=True)
+    return folder / f"unfinished-{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
 
 
 def _all_features(
@@ -377,10 +240,11 @@ def _all_features(
 
 
 def _optimizer(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    warm_up = min(steps_per_epoch, config.epochs * steps_per_epoch // 2)
+    steps = config.epochs * steps_per_epoch
+    warm_up = min(steps_per_epoch, steps // 2)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
-        decay_steps=max(1, config.epochs * steps_per_epoch - warm_up),
+        decay_steps=max(1, steps - warm_up),
         warmup_target=config.learning_rate,
         warmup_steps=warm_up,
     )
@@ -388,24 +252,12 @@ def _optimizer(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers
         schedule,
         weight_decay=config.weight_decay,
         use_ema=config.ema > 0,
-        ema_momentum=config.ema or 0.99,
+        # In a short run a long average would still be mostly the random start.
+        ema_momentum=min(config.ema, max(0.0, 1.0 - 5.0 / steps)),
         ema_overwrite_frequency=None,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
-
-
-def _chances(examples: Sequence[Example], config: TrainingConfig) -> npt.NDArray[np.float64]:
-    per_label = Counter(example.label for example in examples)
-    per_kit = Counter((example.source, example.kit) for example in examples)
-    chances = np.array(
-        [
-            per_label[e.label] ** -config.label_balance
-            * per_kit[e.source, e.kit] ** -config.kit_balance
-            for e in examples
-        ]
-    )
-    return np.asarray(chances / chances.sum())
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -1,0 +1,100 @@
+"""What the network sees while it learns: balanced draws, masked and mixed.
+
+References:
+    Park et al., "SpecAugment", 2019 (masks); Zhang et al., "mixup", 2018.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from drumwatchd.analysis.labels import FINE_LABELS
+from drumwatchd.training.corpus import Example
+from drumwatchd.training.feature_cache import FeatureSet
+from drumwatchd.training.settings import TrainingConfig
+
+Array = npt.NDArray[np.float32]
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no types
+    """Draws balanced batches: a random version of each sound, masked and mixed."""
+
+    def __init__(self, features: FeatureSet, config: TrainingConfig) -> None:
+        super().__init__(workers=1, use_multiprocessing=False)
+        self._x = features.x
+        self._config = config
+        labels = [FINE_LABELS.index(example.label) for example in features.examples]
+        smooth = config.label_smoothing
+        one_hot = np.eye(len(FINE_LABELS), dtype=np.float32)[labels]
+        self._y = one_hot * (1 - smooth) + smooth / len(FINE_LABELS)
+        self._chances = _chances(features.examples, config)
+        self._epoch = 0
+        self._order = self._draw()
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._y) / self._config.batch_size)
+
+    def __getitem__(self, number: int) -> tuple[Array, Array]:
+        config = self._config
+        rng = np.random.default_rng([config.seed, 1, self._epoch, number])
+        rows = self._order[number * config.batch_size : (number + 1) * config.batch_size]
+        x = self._x[rows, rng.integers(self._x.shape[1], size=len(rows))].astype(np.float32)
+        y = self._y[rows]
+        if config.mixup and rng.random() < 0.5:
+            x, y = mixup(x, y, config.mixup, rng)
+        return mask(x, rng), y
+
+    def on_epoch_end(self) -> None:
+        """Draw anew for the next epoch."""
+        self._epoch += 1
+        self._order = self._draw()
+
+    def _draw(self) -> npt.NDArray[np.int64]:
+        rng = np.random.default_rng([self._config.seed, 0, self._epoch])
+        return np.sort(rng.choice(len(self._y), size=len(self._y), p=self._chances))[
+            rng.permutation(len(self._y))
+        ]
+
+
+def mixup(x: Array, y: Array, alpha: float, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Blend each example with another of the batch, targets alike."""
+    share = rng.beta(alpha, alpha, size=len(x)).astype(np.float32)
+    share = np.maximum(share, 1 - share)
+    other = rng.permutation(len(x))
+    by_x, by_y = share[:, None, None], share[:, None]
+    return x * by_x + x[other] * (1 - by_x), y * by_y + y[other] * (1 - by_y)
+
+
+def mask(x: Array, rng: np.random.Generator) -> Array:
+    """Hide a few bands and a few frames, and lift the floor of some, as a noisy room does."""
+    _, n_bands, n_frames = x.shape
+    floor = x.min()
+    for example in x:
+        for _ in range(rng.integers(0, 3)):
+            width, start = rng.integers(1, max(2, n_bands // 8)), rng.integers(n_bands)
+            example[start : start + width] = floor
+        if rng.random() < 0.5:
+            width, start = rng.integers(1, max(2, n_frames // 8)), rng.integers(n_frames)
+            example[:, start : start + width] = floor
+        if rng.random() < 0.2:
+            np.maximum(example, rng.uniform(-1.0, -0.4), out=example)
+    return x
+
+
+def _chances(examples: Sequence[Example], config: TrainingConfig) -> npt.NDArray[np.float64]:
+    per_label = Counter(example.label for example in examples)
+    per_kit = Counter((example.source, example.kit) for example in examples)
+    chances = np.array(
+        [
+            per_label[e.label] ** -config.label_balance
+            * per_kit[e.source, e.kit] ** -config.kit_balance
+            for e in examples
+        ]
+    )
+    return np.asarray(chances / chances.sum())
