@@ -351,17 +351,6 @@ def test_a_lost_archive_outlives_a_reload(home: Home) -> None:
         home.wait_idle(1)
 
 
-def test_classify_names_what_it_cannot_read_and_goes_on(home: Home) -> None:
-    """One object for each path, in order, and exit code 3."""
-    (made,) = make(home.folder / "made", 1)
-    (home.folder / "text.wav").write_text("no audio")
-    paths = [str(home.folder / "nowhere.wav"), str(made), str(home.folder / "text.wav")]
-    done = home.drumwatchd("classify", "--json", *paths, check=3)
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["path"] for line in lines] == paths
-    assert ["error" in line for line in lines] == [True, False, True]
-
-
 def test_a_lost_archive_degrades_and_heals(home: Home) -> None:
     """Unmounted while running: files wait in the inbox; back again: they are filed."""
     made = make(home.folder / "made", 2)

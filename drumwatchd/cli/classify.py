@@ -90,7 +90,9 @@ def _analyse_all(
     waiting: deque[tuple[str, Future[Analysis]]] = deque()
     with ThreadPoolExecutor(2 * workers.count) as executor:
         for path in paths:
-            waiting.append((path, executor.submit(workers.analyse, path)))
+            # A link that somebody names is meant; one in an inbox is not followed.
+            real = os.path.realpath(path)
+            waiting.append((path, executor.submit(workers.analyse, real)))
             if len(waiting) > ahead:
                 yield _outcome(*waiting.popleft())
         while waiting:

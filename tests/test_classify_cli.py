@@ -1,0 +1,85 @@
+"""`classify`: the contract that other programs rely on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import drums
+from drumwatchd.analysis.labels import CANONICAL_LABELS, FINE_LABELS, MISC
+
+pytestmark = pytest.mark.e2e
+
+
+def classify(folder: Path, *arguments: str | Path, code: int = 0, text: bool = False) -> list[Any]:
+    """Run the command where there is no configuration; return its records or lines."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("DRUMWATCHD_", "XDG_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "drumwatchd", "classify", *arguments, *([] if text else ["--json"])],
+        capture_output=True,
+        cwd=folder,
+        env={**environment, "HOME": str(folder), "PYTHONPATH": str(Path(__file__).parent.parent)},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr.decode()
+    lines = done.stdout.splitlines()
+    return [line if text else json.loads(line) for line in lines]
+
+
+def test_a_record_says_what_the_contract_says(tmp_path: Path) -> None:
+    """Label, folded, fine, confidence, seven probabilities and the top of 34."""
+    drums.write(tmp_path / "kick.wav", "kick")
+    (record,) = classify(tmp_path, "kick.wav")
+    assert record["path"] == "kick.wav"
+    assert (record["label"], record["folded"]) == ("Kick", "Kick")
+    assert record["fine"] in FINE_LABELS
+    assert set(record["probabilities"]) == {*CANONICAL_LABELS, MISC}
+    assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert record["confidence"] == record["probabilities"]["Kick"]
+    assert len(record["top"]) == 3
+    assert record["top"][0]["label"] == record["fine"]
+
+
+def test_folders_are_searched_and_the_order_is_the_arguments(tmp_path: Path) -> None:
+    """Each folder in name order; other files are passed over."""
+    for name in ("b/2.wav", "b/1.flac", "a.ogg", "b/deep/3.aiff"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        drums.write(tmp_path / name, "snare", seed=len(name))
+    (tmp_path / "b" / "notes.txt").write_text("no audio")
+    records = classify(tmp_path, "b", "a.ogg")
+    assert [r["path"] for r in records] == ["b/1.flac", "b/2.wav", "b/deep/3.aiff", "a.ogg"]
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """`path` and `error`, and the exit code 3."""
+    (tmp_path / "bad.wav").write_bytes(b"no audio at all")
+    drums.write(tmp_path / "good.wav", "kick")
+    bad, missing, good = classify(tmp_path, "bad.wav", "missing.wav", "good.wav", code=3)
+    assert set(bad) == set(missing) == {"path", "error"}
+    assert good["label"] == "Kick"
+
+
+def test_a_link_that_is_named_is_followed(tmp_path: Path) -> None:
+    """It is shown under the name that was asked for."""
+    drums.write(tmp_path / "kick.wav", "kick")
+    (tmp_path / "link.wav").symlink_to("kick.wav")
+    (record,) = classify(tmp_path, "link.wav")
+    assert (record["path"], record["label"]) == ("link.wav", "Kick")
+
+
+def test_any_name_survives_the_pipe(tmp_path: Path) -> None:
+    """Raw bytes on plain output, surrogate escapes in JSON."""
+    name = b"\xff\xe9 kick.wav"
+    os.rename(drums.write(tmp_path / "kick.wav", "kick"), os.fsencode(tmp_path) + b"/" + name)
+    (record,) = classify(tmp_path, os.fsdecode(name))
+    assert os.fsencode(record["path"]) == name
+    (line,) = classify(tmp_path, os.fsdecode(name), text=True)
+    assert name in line
+    assert line.startswith(b"Kick")
