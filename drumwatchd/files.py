@@ -64,14 +64,17 @@ def look(path: str, inbox: str) -> Source | None:
     Links are not followed, neither the file's own nor one that took a folder's place: what it
     leads to is somebody's library.
     """
-    folder = os.path.dirname(path)
-    reached = os.path.relpath(os.path.realpath(folder), os.path.realpath(inbox))
     try:
         found = os.lstat(path)
     except OSError:
         return None
-    if not stat.S_ISREG(found.st_mode) or reached != os.path.relpath(folder, inbox):
+    if not stat.S_ISREG(found.st_mode):
         return None
+    folder = os.path.dirname(path)
+    while len(folder) > len(inbox):
+        if os.path.islink(folder):
+            return None
+        folder = os.path.dirname(folder)
     return source_from_stat(path, inbox, found)
 
 
