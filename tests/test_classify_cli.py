@@ -37,7 +37,7 @@ def test_a_record_says_what_the_contract_says(tmp_path: Path) -> None:
     """Label, folded, fine, confidence, seven probabilities and the top of 34."""
     drums.write(tmp_path / "kick.wav", "kick")
     (record,) = classify(tmp_path, "kick.wav")
-    assert record["path"] == "kick.wav"
+    assert (record["schema"], record["path"]) == (1, "kick.wav")
     assert (record["label"], record["folded"]) == ("Kick", "Kick")
     assert record["fine"] in FINE_LABELS
     assert set(record["probabilities"]) == {*CANONICAL_LABELS, MISC}
@@ -62,7 +62,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_goes_on(tmp_path: Path) -> Non
     (tmp_path / "bad.wav").write_bytes(b"no audio at all")
     drums.write(tmp_path / "good.wav", "kick")
     bad, missing, good = classify(tmp_path, "bad.wav", "missing.wav", "good.wav", code=3)
-    assert set(bad) == set(missing) == {"path", "error"}
+    assert set(bad) == set(missing) == {"schema", "path", "error"}
     assert good["label"] == "Kick"
 
 

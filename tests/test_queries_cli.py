@@ -197,6 +197,52 @@ def test_a_watched_status_is_drawn_over_itself_on_a_terminal(filled: Home) -> No
     assert b"not running" in shown
 
 
+def test_a_reader_that_goes_away_ends_the_watching(filled: Home) -> None:
+    """`status --watch --json | head -1` doesn't stay behind for ever."""
+    with subprocess.Popen(
+        [*MODULE, "--config", str(filled.config), "status", "--watch", "--json"],
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0
+
+
+# -- streams ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["status"], ["status", "--json"], ["ls"], ["check-config"]])
+def test_a_full_disk_behind_stdout_is_said(filled: Home, command: list[str]) -> None:
+    """One line and exit code 3: something was left out."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*MODULE, "--config", str(filled.config), *command],
+            stdout=full, stderr=subprocess.PIPE, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.stderr == b"drumwatchd: can't write (No space left on device)\n"
+    assert done.returncode == 3
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", ["status --json", "check-config", "scan"])
+def test_streams_may_be_closed(home: Home, command: str, closed: str) -> None:
+    """As some supervisors start programs; no file of ours gets a stream's number."""
+    line = f"{shlex.join([*MODULE, '--config', str(home.config)])} {command} {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "show rim.flac", "classify --help"])
+def test_a_locale_without_our_characters_gets_others(filled: Home, command: str) -> None:
+    """Latin-1 has no bars and no ellipsis: a stand-in is shown, and no traceback."""
+    environment = os.environ | {"PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+    done = filled.process(*command.split(), env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode("latin-1").count("?")
+
+
 # -- ls ---------------------------------------------------------------------------------------
 
 
@@ -270,6 +316,11 @@ def test_ls_limits_and_sorts(filled: Home) -> None:
     assert filled.call(ls, "--limit", "0").stdout == ""
 
 
+def test_ls_takes_a_limit_beyond_any_archive(filled: Home) -> None:
+    """A number that SQLite can't hold is only another word for all."""
+    assert len(filled.lines("--limit", "9" * 30)) == 3
+
+
 def test_ls_prints_templates(filled: Home) -> None:
     """Python's format language over the known fields; no value prints as a dash."""
     template = r"{label:<6}|{confidence:.2f}|{digest8}|{stem}{suffix}|{added:%Y}|{top}\t{{x}}"
@@ -292,6 +343,7 @@ def test_ls_prints_templates(filled: Home) -> None:
         ("{label:.2f}", "can't be printed as '.2f'"),
         ("{confidence:{path}}", "can't be printed"),
         ("{label!z}", "unknown conversion"),
+        ("{label:>9999999999999999}", "too wide"),
     ],
 )
 def test_ls_explains_a_template_that_cannot_be_read(

@@ -7,6 +7,8 @@ Exit codes: 0 done · 1 something found · 2 usage or configuration · 3 partly 
 from __future__ import annotations
 
 import importlib
+import io
+import os
 import sys
 
 import click
@@ -72,6 +74,7 @@ def cli(ctx: click.Context, config_path: str | None) -> None:
 
 def main() -> None:
     """Run a command; turn errors into one message and an exit code."""
+    open_streams()
     try:
         code = cli(standalone_mode=False)
     except click.exceptions.Exit as error:
@@ -86,7 +89,36 @@ def main() -> None:
     except DrumwatchdError as error:
         click.echo(f"drumwatchd: {printable(str(error))}", err=True)
         code = exit_code(error)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Of a descriptor, not of a path: most of all, the disk behind `> file` is full.
+        discard_output()
+        click.echo(f"drumwatchd: can't write ({error.strerror})", err=True)
+        code = EXIT_PARTLY
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def open_streams() -> None:
+    """Stand in for streams that the caller closed (``>&-``); print ``?`` for what a locale lacks.
+
+    Else the next file that is opened, the index say, would be taken for the closed stream.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - as long as the process
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def discard_output() -> None:
+    """Send nowhere what is still buffered: it has to go somewhere when the interpreter exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def exit_code(error: DrumwatchdError) -> int:

@@ -14,7 +14,7 @@ import click
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.cli import EXIT_PARTLY, printable
 from drumwatchd.cli.context import Context
-from drumwatchd.cli.output import LineWriter, json_text, visible
+from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, json_text, visible
 from drumwatchd.errors import AnalysisError, ConfigError, SourceChangedError
 
 if TYPE_CHECKING:
@@ -108,9 +108,10 @@ def _outcome(path: str, future: Future[Analysis]) -> tuple[str, Analysis | Failu
 
 def _record(path: str, analysis: Analysis | Failure) -> dict[str, Any]:
     if isinstance(analysis, Failure):
-        return {"path": path, "error": analysis.message}
+        return {"schema": JSON_SCHEMA, "path": path, "error": analysis.message}
     verdict = analysis.verdict
     return {
+        "schema": JSON_SCHEMA,
         "path": path,
         "label": verdict.label,
         "folded": verdict.folded,

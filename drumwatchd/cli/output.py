@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from drumwatchd.cli import discard_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,10 +52,7 @@ class LineWriter:
             kind = BrokenPipeError
         if kind is None or not issubclass(kind, BrokenPipeError):
             return False
-        # What is still buffered has to go somewhere when the interpreter exits.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+        discard_output()
         return True
 
     def write(self, text: str) -> None:

@@ -82,11 +82,11 @@ def _model_id(folder: str) -> str | None:
 
 
 def _print_status_json(look: Callable[[], Status], watch: bool) -> None:
-    with contextlib.suppress(KeyboardInterrupt):
-        print_json(status_json(look()))
+    with contextlib.suppress(KeyboardInterrupt), LineWriter() as writer:
+        writer.write(json_text(status_json(look())))
         while watch:
             time.sleep(WATCH_SECONDS)
-            print_json(status_json(look()))
+            writer.write(json_text(status_json(look())))
 
 
 def status_json(status: Status) -> dict[str, Any]:

@@ -97,9 +97,9 @@ def _part(
     getter, example = FIELDS[name]
     try:
         _text(example, conversion, spec or "", safe=False)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, MemoryError) as error:
         raise UsageError(
-            f"{{{name}}} can't be printed as {spec or conversion!r}: {error}",
+            f"{{{name}}} can't be printed as {spec or conversion!r}: {str(error) or 'too wide'}",
             hint="as in Python: {confidence:.2f}, {label:<8}, {added:%Y-%m-%d}",
         ) from error
     return literal, getter, conversion, spec or ""
