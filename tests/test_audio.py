@@ -138,6 +138,24 @@ def test_samples_that_are_no_numbers_are_refused(
         audio.load(write(tmp_path / "a.wav", y, subtype="FLOAT"), SPEC)
 
 
+@pytest.mark.parametrize("sr", [44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_largest_floats_give_a_sound_or_a_reason(
+    sr: int, channels: int, tmp_path: Path
+) -> None:
+    """What overflows in the mix or in the resampler is refused, and nothing warns of it."""
+    noise = np.sign(drums.synthesise("noise", sr=sr)) * np.finfo(np.float32).max
+    y = np.repeat(noise[:, None], channels, axis=1).astype(np.float32)
+    path = write(tmp_path / "loud.wav", y, sr, subtype="FLOAT")
+    if (sr, channels) == (SPEC.sr, 1):
+        recording = audio.load(path, SPEC)
+        assert np.isfinite(recording.y).all()
+        assert not recording.is_silent
+    else:
+        with pytest.raises(DecodeError, match="no numbers"):
+            audio.load(path, SPEC)
+
+
 def test_what_is_no_audio_is_refused(tmp_path: Path) -> None:
     """Empty files, text, truncated headers and files without frames each say what they are."""
     cases = {

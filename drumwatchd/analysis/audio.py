@@ -30,6 +30,7 @@ _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 1_000, 1_536_000
 _BLOCK_VALUES = 1 << 20
 # libsndfile's word for "the header doesn't say" is the largest 64-bit number.
 _UNKNOWN_FRAMES = 1 << 48
+_NO_NUMBERS = "holds samples that are no numbers (NaN or infinity)"
 # Rounding and the resampler's reach at the end of the window.
 _SPARE_SECONDS = 0.02
 # A stereo mix this far below its loudest channel has cancelled itself out.
@@ -57,7 +58,7 @@ class Recording:
     @property
     def is_silent(self) -> bool:
         """Nothing to hear: the swing, constant offset left aside, stays below -80 dBFS."""
-        return float(np.ptp(self.y)) / 2 < SILENT_BELOW
+        return float(self.y.max() / 2 - self.y.min() / 2) < SILENT_BELOW
 
 
 def load(path: str, spec: FeatureSpec) -> Recording:
@@ -78,6 +79,9 @@ def load(path: str, spec: FeatureSpec) -> Recording:
         known = 0 if sound.frames > _UNKNOWN_FRAMES else int(sound.frames)
         duration_seconds = max(known, y.size) / rate
     y = resample(y, rate, spec.sr)
+    if not np.isfinite(y).all():
+        # Near the largest float the resampler overshoots to infinity.
+        raise DecodeError(_NO_NUMBERS, path=path)
     y = y[onset(y, spec) :][: spec.n_samples]
     return Recording(np.ascontiguousarray(y), spec.sr, duration_seconds, rate, channels)
 
@@ -152,7 +156,7 @@ def _read_mono(sound: soundfile.SoundFile, n_frames: int, path: str) -> Signal:
     if not mono.size:
         raise DecodeError("no audio in the file (0 frames)", path=path)
     if not (np.isfinite(mono).all() and np.isfinite(channel_peaks).all()):
-        raise DecodeError("holds samples that are no numbers (NaN or infinity)", path=path)
+        raise DecodeError(_NO_NUMBERS, path=path)
     loudest = int(np.argmax(channel_peaks))
     if np.abs(mono).max() < _CANCELLED_BELOW * channel_peaks[loudest]:
         sound.seek(0)
@@ -173,7 +177,8 @@ def _mix(
         if not len(block):
             break
         peaks = np.maximum(peaks, np.abs(block).max(axis=0))
-        parts.append(block.mean(axis=1) if only is None else block[:, only].copy())
+        with np.errstate(over="ignore"):  # to infinity, which is refused
+            parts.append(block.mean(axis=1) if only is None else block[:, only].copy())
         left -= len(block)
     mono = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
     return mono.astype(np.float32, copy=False), peaks
