@@ -66,6 +66,23 @@ def test_a_table_is_read(tmp_path: Path) -> None:
     assert 0 <= second.fold < 5
 
 
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (b"path,label,fold\na.wav,Kick,first\n", "line 2 can't be read"),
+        (b"path,label\n\xff\xfe.wav,Kick\n", "can't be read"),
+        (b"path,label\na.wav\n", "label is missing"),
+        (b"path\na.wav\n", "columns missing: label"),
+        (b"", "columns missing"),
+    ],
+)
+def test_a_table_that_cannot_be_read_says_where(table: bytes, message: str, tmp_path: Path) -> None:
+    """No traceback for a slip in a spreadsheet."""
+    (tmp_path / "corpus.csv").write_bytes(table)
+    with pytest.raises(UsageError, match=message):
+        read_corpus(tmp_path)
+
+
 def test_an_unknown_label_names_the_nearest(tmp_path: Path) -> None:
     """A typo is an error that says what was probably meant."""
     drums.write(tmp_path / "Snair" / "a.wav", "snare")

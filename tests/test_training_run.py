@@ -12,7 +12,11 @@ import drums
 from drumwatchd.analysis.analyse import analyse
 from drumwatchd.analysis.model_card import read_card
 from drumwatchd.analysis.settings import AnalysisSettings
+from drumwatchd.errors import UsageError
+from drumwatchd.training import train as training
 from drumwatchd.training.cli import cli
+from drumwatchd.training.evaluate import evaluate_model
+from drumwatchd.training.settings import TrainingConfig
 from test_training_data import write_tree
 
 pytestmark = [
@@ -70,6 +74,26 @@ def test_the_card_says_how_it_was_made(workplace: Path) -> None:
     assert labels["Kick"] > 0
     assert labels["Vox"] == 0
     assert card.details["training_data"]["sources"][0]["licence"] == "not recorded"
+
+
+def test_a_corpus_of_unreadable_files_is_refused(tmp_path: Path) -> None:
+    """Sounds that were only synthesised make no model."""
+    (tmp_path / "Kick").mkdir()
+    (tmp_path / "Kick" / "a.wav").write_bytes(b"not audio")
+    config = TrainingConfig(name="none", corpus=str(tmp_path), n_versions=1, n_synthetic=1)
+    with pytest.raises(UsageError, match="none of the sounds"):
+        training.train(config, folder=tmp_path / "run", cache=tmp_path / "cache")
+
+
+def test_sounds_that_are_gone_are_left_out_of_the_figures(workplace: Path, tmp_path: Path) -> None:
+    """As those that can't be decoded: the rest is measured."""
+    rows = [
+        f"{file},Kick,5"
+        for file in (workplace / "corpus" / "Kick" / "kit 1" / "gone.wav",
+                     drums.write(tmp_path / "here.wav", "kick"))
+    ]  # fmt: skip
+    (tmp_path / "corpus.csv").write_text("\n".join(["path,label,fold", *rows]))
+    assert evaluate_model(workplace / "models" / "small", tmp_path, 5).n_sounds == 1
 
 
 def test_a_run_leaves_its_record(workplace: Path) -> None:

@@ -186,3 +186,6 @@ def main() -> None:
     except DrumwatchdError as error:
         click.echo(f"drumwatchd-train: {error}", err=True)
         sys.exit(2)
+    except OSError as error:  # a folder that can't be written, most of all
+        click.echo(f"drumwatchd-train: {error}", err=True)
+        sys.exit(2)

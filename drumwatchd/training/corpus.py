@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,14 +86,23 @@ def thin_labels(
 def _rows_of_table(table: Path) -> Iterator[Example]:
     with table.open(newline="", encoding="utf-8") as handle:
         reader = csv.DictReader(handle)
-        missing = {"path", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise UsageError(f"columns missing: {', '.join(sorted(missing))}", path=str(table))
-        for row in reader:
-            source, kit = row.get("source") or "", row.get("kit") or ""
-            fold = int(row["fold"]) if row.get("fold") else _fold_of(source, kit)
-            path = os.path.join(table.parent, row["path"])
-            yield Example(path, row["label"], source, kit, fold)
+        try:
+            missing = {"path", "label"} - set(reader.fieldnames or ())
+            if missing:
+                raise UsageError(f"columns missing: {', '.join(sorted(missing))}", path=str(table))
+            for row in reader:
+                yield _example(row, table.parent)
+        except (ValueError, csv.Error) as error:  # bytes that aren't UTF-8 are a ValueError too
+            where = f"line {reader.line_num} can't be read"
+            raise UsageError(f"{where} ({error})", path=str(table)) from error
+
+
+def _example(row: Mapping[str, str | None], folder: Path) -> Example:
+    if not row["path"] or not row["label"]:
+        raise ValueError("path or label is missing")
+    source, kit = row.get("source") or "", row.get("kit") or ""
+    fold = int(row_fold) if (row_fold := row.get("fold")) else _fold_of(source, kit)
+    return Example(os.path.join(folder, row["path"]), row["label"], source, kit, fold)
 
 
 def _rows_of_tree(root: Path) -> Iterator[Example]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF, FINE_LABELS, MISC
-from drumwatchd.errors import AnalysisError, UsageError
+from drumwatchd.errors import AnalysisError, SourceChangedError, UsageError
 from drumwatchd.training.corpus import Example, read_corpus, split_by_fold
 
 FOLDERS = (*CANONICAL_LABELS, MISC)
@@ -118,7 +118,7 @@ def evaluate_model(folder: Path, corpus: Path, fold: int | None = None) -> Figur
     extractor = FeatureExtractor(classifier.card.features)
     examples, judged = [], []
     for example in split_by_fold(read_corpus(corpus), fold)[1]:
-        with contextlib.suppress(AnalysisError):
+        with contextlib.suppress(AnalysisError, SourceChangedError):
             y = audio.load(example.path, classifier.card.features).y
             judged.append(classifier.predict(extractor(y)[None])[1][0])
             examples.append(example)

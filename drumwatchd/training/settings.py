@@ -75,7 +75,7 @@ class TrainingConfig:
     held_out_fold: int = 1
     n_versions: int = 10
     n_synthetic: int = 150
-    epochs: int = 60
+    epochs: int = 42
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.03

@@ -30,7 +30,12 @@ from drumwatchd.training.corpus import (
     thin_labels,
 )
 from drumwatchd.training.evaluate import Figures, measure
-from drumwatchd.training.feature_cache import FeatureSet, cached_features, synthetic_examples
+from drumwatchd.training.feature_cache import (
+    SYNTHETIC_SOURCE,
+    FeatureSet,
+    cached_features,
+    synthetic_examples,
+)
 from drumwatchd.training.networks import NETWORKS
 from drumwatchd.training.settings import TrainingConfig
 
@@ -236,6 +241,8 @@ def _all_features(
     sets = features_of([*training, *made], config.n_versions), features_of(held_out, 1)
     for path, reason in [*sets[0].skipped, *sets[1].skipped]:
         say(f"skipped {path}: {reason}")
+    if all(example.source == SYNTHETIC_SOURCE for example in sets[0].examples):
+        raise UsageError("none of the sounds to train on can be read", path=config.corpus)
     return sets
 
 
