@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 import drums
 from drumwatchd.analysis.labels import CANONICAL_LABELS, FINE_LABELS, MISC
+from drumwatchd.cli.classify import list_files
 
 pytestmark = pytest.mark.e2e
 
@@ -64,6 +66,25 @@ def test_what_cannot_be_read_is_said_and_the_rest_goes_on(tmp_path: Path) -> Non
     bad, missing, good = classify(tmp_path, "bad.wav", "missing.wav", "good.wav", code=3)
     assert set(bad) == set(missing) == {"schema", "path", "error"}
     assert good["label"] == "Kick"
+
+
+def test_a_folder_that_cannot_be_searched_is_left_out_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its neighbours are searched all the same."""
+    drums.write(tmp_path / "a" / "kick.wav", "kick")
+    drums.write(tmp_path / "b" / "kick.wav", "kick")
+    scandir = os.scandir
+
+    def refuse(folder: str) -> object:
+        if folder.endswith("/a"):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    unreadable: dict[str, str] = {}
+    assert list(list_files([str(tmp_path)], unreadable)) == [str(tmp_path / "b" / "kick.wav")]
+    assert unreadable == {str(tmp_path / "a"): "Permission denied"}
 
 
 def test_a_link_that_is_named_is_followed(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 
 from conftest import make_analysis
 from drumwatchd.cli.context import Context
-from drumwatchd.cli.output import age, byte_size, iso_utc, visible
+from drumwatchd.cli.output import LineWriter, age, byte_size, iso_utc, visible
 from drumwatchd.cli.queries import ls, show, status
 from drumwatchd.cli.template import FIELDS as TEMPLATE_FIELDS
 from drumwatchd.cli.template import compile_template
@@ -222,6 +222,12 @@ def test_a_full_disk_behind_stdout_is_said(filled: Home, command: list[str]) -> 
         )  # fmt: skip
     assert done.stderr == b"drumwatchd: can't write (No space left on device)\n"
     assert done.returncode == 3
+
+
+def test_only_the_end_of_stdout_is_a_good_end() -> None:
+    """Another pipe's, as of a worker that died, comes through."""
+    with pytest.raises(BrokenPipeError), LineWriter():
+        raise BrokenPipeError
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drumwatchd.analysis.result import Analysis
-from drumwatchd.cli import EXIT_PARTLY, printable
+from drumwatchd.cli import EXIT_PARTLY
 from drumwatchd.cli.context import Context
 from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, json_text, visible
 from drumwatchd.errors import AnalysisError, ConfigError, SourceChangedError
@@ -31,36 +31,40 @@ Failure = AnalysisError | SourceChangedError  # the latter where there is no suc
 def classify(context: Context, paths: tuple[str, ...], as_json: bool) -> None:
     """Say what files sound like: label, confidence, and the most probable of the 34.
 
-    Folders are searched for audio files. Nothing is filed. Exit code 3 when a file could not be
-    judged.
+    Folders are searched for audio files. Nothing is filed. Exit code 3 when a file or
+    a folder could not be read.
     """
     settings = _settings(context)
     failed = False
+    unreadable: dict[str, str] = {}
     workers = _workers(settings)
     with contextlib.closing(workers), LineWriter() as writer:
-        for path, analysis in _analyse_all(list_files(paths), workers):
+        for path, analysis in _analyse_all(list_files(paths, unreadable), workers):
             failed = failed or isinstance(analysis, Failure)
             if as_json:
                 writer.write(json_text(_record(path, analysis)))
             else:
                 line = _text_line(path, analysis)
                 writer.write(visible(line) if writer.is_terminal else line)
-    if failed:
+    for folder, reason in unreadable.items():
+        click.echo(f"drumwatchd: {visible(folder)}: {reason}", err=True)
+    if failed or unreadable:
         raise SystemExit(EXIT_PARTLY)
 
 
-def list_files(paths: Iterable[str]) -> Iterator[str]:
-    """The files that arguments name: files as they are, folders searched in name order."""
+def list_files(paths: Iterable[str], unreadable: dict[str, str]) -> Iterator[str]:
+    """The files that arguments name: files as they are, folders searched in name order.
+
+    Folders that can't be searched are put into `unreadable`, each with its reason.
+    """
     from drumwatchd.config.model import DEFAULT_IGNORE
     from drumwatchd.inbox.rescan import Tally, ignore_matcher, walk
 
     ignored = ignore_matcher(DEFAULT_IGNORE)
     for path in paths:
         if os.path.isdir(path):
-            tally = Tally()
+            tally = Tally(unreadable=unreadable)
             yield from (source.path for source in walk(path, ignored, tally))
-            for folder, reason in tally.unreadable.items():
-                click.echo(printable(f"drumwatchd: {folder}: {reason}"), err=True)
         else:
             yield path
 

@@ -33,6 +33,7 @@ class LineWriter:
         self._terminator = terminator
         self._encoding = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
         self._flushed = float("-inf")
+        self._reader_left = False
         self.is_terminal = self._stream.isatty()
 
     def __enter__(self) -> LineWriter:
@@ -49,19 +50,23 @@ class LineWriter:
             if kind is None:
                 self._stream.flush()
         except BrokenPipeError:
-            kind = BrokenPipeError
-        if kind is None or not issubclass(kind, BrokenPipeError):
-            return False
-        discard_output()
-        return True
+            self._reader_left = True
+        if self._reader_left:
+            discard_output()
+        return self._reader_left
 
     def write(self, text: str) -> None:
         """Write one record."""
-        self._stream.write((text + self._terminator).encode(*self._encoding))
-        now = time.monotonic()
-        if now - self._flushed >= FLUSH_SECONDS:
-            self._stream.flush()
-            self._flushed = now
+        try:
+            self._stream.write((text + self._terminator).encode(*self._encoding))
+            now = time.monotonic()
+            if now - self._flushed >= FLUSH_SECONDS:
+                self._stream.flush()
+                self._flushed = now
+        except BrokenPipeError:
+            # Not any other pipe's, as of a worker that died.
+            self._reader_left = True
+            raise
 
 
 def json_text(value: Any) -> str:
