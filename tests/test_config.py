@@ -354,6 +354,8 @@ def test_error_survives_pickling(tmp_path: Path) -> None:
         ("[log]\nx = [1,\n  2\nlevel = 3\n", 4, "look at this line"),
         ("[log]\nlevel = 'info\n\n[classify]\n", 2, "look at this line"),
         ("x = [1,\n\n\n", 1, "look at this line"),
+        (f"x = {'9' * 5_000}\n", 1, "look at this line"),
+        (f"x = {'[' * 5_000}{']' * 5_000}\n", 1, "look at this line"),
         ("[log]\nx = [1,\n", 2, "look at this line"),
     ],
 )
@@ -363,6 +365,13 @@ def test_syntax_error_names_its_line(tmp_path: Path, text: str, line: int, fix: 
     assert fault.line == line
     assert fault.problem.startswith("is not TOML: ")
     assert fault.fix.startswith(fix)
+
+
+def test_what_nests_too_deep_for_us_is_a_fault_too(tmp_path: Path) -> None:
+    """tomli takes 400 levels; their lines aren't found, and that is all."""
+    assert only_fault(tmp_path, "x = " + "{b=" * 390 + "1" + "}" * 390 + "\n" + SOUND)
+    environ = {"DRUMWATCHD_LOG_LEVEL": "[" * 600}
+    assert only_fault(tmp_path, SOUND, environ).key == "log.level"
 
 
 def test_not_utf8(tmp_path: Path) -> None:

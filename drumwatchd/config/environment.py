@@ -101,7 +101,7 @@ def _value(override: Override) -> object:
     """
     try:
         parsed = tomli.loads(f"value = {override.raw}")
-    except tomli.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or beyond Python's limits
         return override.raw
     value = parsed["value"]
     takes_number_or_list = not isinstance(value, str) and _takes_text(override)

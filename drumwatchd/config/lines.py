@@ -6,6 +6,7 @@ it relies on tomli having found the text valid.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 
@@ -28,16 +29,18 @@ _KEY_PART = re.compile(r""" "(?:\\.|[^"\\])*" | '[^']*' | [A-Za-z0-9_-]+ """, re
 def find_lines(text: str) -> Mapping[Key, int]:
     """Map each key path, as ``("inbox", 0, "path")``, to its line, counted from 1.
 
-    Tables stand at their first header, list elements at their own line.
+    Tables stand at their first header, list elements at their own line. Of values that are nested
+    beyond Python's limit, and of what follows them, no line is known.
     """
     reader = _Reader(text)
-    while reader.here:
-        if reader.here == "[":
-            reader.read_header()
-        elif reader.here == "\n":
-            reader.advance()
-        else:
-            reader.read_pair(reader.table)
+    with contextlib.suppress(RecursionError):
+        while reader.here:
+            if reader.here == "[":
+                reader.read_header()
+            elif reader.here == "\n":
+                reader.advance()
+            else:
+                reader.read_pair(reader.table)
     return reader.lines
 
 

@@ -71,7 +71,7 @@ def _read(file: Path) -> str:
 def _parse(text: str, file: Path) -> dict[str, Any]:
     try:
         return tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's limits
         problem = re.sub(r" \(at .*\)$", "", str(error))
         place = re.search(r"\(at line (\d+)", str(error))
         line = int(place[1]) if place else _line_left_open(text)
@@ -84,7 +84,7 @@ def _line_left_open(text: str) -> int:
     """The line of the quote or bracket that has no partner until the end: all before it is TOML."""
     lines = text.split("\n")
     for count in range(len(lines) - 1, 0, -1):
-        with contextlib.suppress(tomli.TOMLDecodeError):
+        with contextlib.suppress(ValueError, RecursionError):
             tomli.loads("\n".join(lines[:count]))
             return count + 1
     return 1
