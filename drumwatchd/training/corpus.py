@@ -11,12 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from drumwatchd.analysis.formats import is_audio
 from drumwatchd.analysis.labels import FINE_LABELS
 from drumwatchd.errors import UsageError
 
-AUDIO_SUFFIXES = frozenset(
-    [".wav", ".aif", ".aiff", ".flac", ".ogg", ".opus", ".mp3", ".w64", ".caf"]
-)
 N_FOLDS = 5
 
 
@@ -110,9 +108,8 @@ def _rows_of_tree(root: Path) -> Iterator[Example]:
     for folder, names, files in os.walk(root):
         names.sort()
         for name in sorted(files):
-            suffix = os.path.splitext(name)[1].lower()
             below = os.path.relpath(os.path.join(folder, name), root).split(os.sep)
-            if suffix not in AUDIO_SUFFIXES or len(below) < 2 or name.startswith("."):
+            if not is_audio(name) or len(below) < 2 or name.startswith("."):
                 continue
             kit = below[1]
             path = os.path.join(folder, name)
