@@ -118,7 +118,7 @@ def _opened(path: str) -> Iterator[int]:
     try:
         descriptor = os.open(os.fsencode(path), flags)
     except FileNotFoundError as error:
-        raise SourceChangedError("the file is gone", path=path) from error
+        raise SourceChangedError("there is no such file", path=path) from error
     except OSError as error:
         raise DecodeError(_why_not_opened(error), path=path) from error
     try:

@@ -6,8 +6,9 @@ import os
 
 import click
 
-from drumwatchd.cli import EXIT_FOUND, EXIT_PARTLY, EXIT_USAGE, printable
+from drumwatchd.cli import EXIT_FOUND, EXIT_PARTLY, EXIT_USAGE
 from drumwatchd.cli.context import Context
+from drumwatchd.cli.output import visible
 
 
 @click.command()
@@ -37,7 +38,7 @@ def retry(context: Context, files: tuple[str, ...], everything: bool) -> None:
     finally:
         index.close()
     for result in results:
-        click.echo(printable(f"{result.path}: {result.problem or 'queued again'}"))
+        click.echo(visible(f"{result.path}: {result.problem or 'queued again'}"))
     if not results:
         click.echo("drumwatchd: nothing to retry", err=True)
         raise SystemExit(EXIT_FOUND if everything else EXIT_USAGE)
