@@ -175,17 +175,18 @@ def test_retry_takes_quarantined_files_again(home: Home) -> None:
     assert home.status()["quarantined"] == 1
 
 
-def test_killed_at_any_moment_nothing_is_lost(home: Home) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.torture)])
+def test_killed_at_any_moment_nothing_is_lost(home: Home, kills: int) -> None:
     """SIGKILL while files arrive, restart, and every sample stands exactly once."""
-    made = make(home.folder / "made", 40)
+    made = make(home.folder / "made", 10 * kills)
     contents = [path.read_bytes() for path in made]
     for n, path in enumerate(made):
         shutil.copy(path, home.inbox)
         if n % 10 == 9:
             with home.running(stop=signal.SIGKILL):
-                time.sleep(0.2 + n / 40)
+                time.sleep(0.2 + n % 40 / 40)
     with home.running():
-        home.wait_idle(40)
+        home.wait_idle(len(made))
     home.assert_exactly(contents)
     assert list(home.inbox.iterdir()) == []
     assert list(home.archive.rglob(".drumwatchd-*.part")) == []
