@@ -17,7 +17,7 @@
         ├── AnalysisTimeoutError
         └── AnalysisCrashError  the worker died (signal, memory limit)
 
-`retryable` says whether trying again later, with nothing changed by a person, can help.
+`retryable` says whether the same file may be taken again later, as it is: the fault is not its own.
 """
 
 from __future__ import annotations
@@ -111,9 +111,13 @@ def _rebuild_config_error(
 class ModelError(DrumwatchdError):
     """A model folder is missing, damaged, or of a format this version doesn't read."""
 
+    retryable = True
+
 
 class IndexStoreError(DrumwatchdError):
     """The SQLite index can't be opened or used."""
+
+    retryable = True
 
 
 class AlreadyRunningError(IndexStoreError):

@@ -78,6 +78,15 @@ def look(path: str, inbox: str) -> Source | None:
     return source_from_stat(path, inbox, found)
 
 
+def identity_of(path: str) -> tuple[int, int] | None:
+    """Device and inode of what stands at a path now (links followed); None where nothing does."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def check_unchanged(source: Source) -> None:
     """Make sure that a source still is what it was.
 

@@ -22,13 +22,10 @@ from drumwatchd.archive.archive import Archive
 from drumwatchd.archive.placement import remove_source
 from drumwatchd.errors import (
     AnalysisError,
-    ArchiveError,
     DrumwatchdError,
     IndexStoreError,
-    ModelError,
     PlacementError,
     SourceChangedError,
-    WorkersStoppedError,
 )
 from drumwatchd.files import Source, check_unchanged, digest_source, look
 from drumwatchd.index.rows import Row
@@ -84,10 +81,10 @@ class Pipeline:
         except SourceChangedError as error:
             log.info("source changed", path=source.path, reason=error.message)
             return Result(source, Outcome.CHANGED, error)
-        except PlacementError as error:
+        except DrumwatchdError as error:
+            if error.retryable:
+                return Result(source, Outcome.BLOCKED, error)
             return self._give_up(source, "; ".join(filter(None, (error.message, error.hint))))
-        except (ArchiveError, IndexStoreError, ModelError, WorkersStoppedError) as error:
-            return Result(source, Outcome.BLOCKED, error)
         except Exception as error:
             log.exception("file failed", path=source.path)
             return self._give_up(source, f"unexpected {type(error).__name__}: {error}")

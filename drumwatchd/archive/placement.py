@@ -15,7 +15,14 @@ from collections.abc import Callable
 from typing import Literal
 
 from drumwatchd.errors import ArchiveError, PlacementError, SourceChangedError
-from drumwatchd.files import Source, check_unchanged, digest_of, fsync_folder, make_folders
+from drumwatchd.files import (
+    Source,
+    check_unchanged,
+    digest_of,
+    fsync_folder,
+    make_folders,
+    open_regular,
+)
 
 Mode = Literal["move", "copy", "hardlink", "symlink", "none"]
 # Errors that one file's name, place or size brings about; the archive takes others.
@@ -177,7 +184,7 @@ def _publish(temporary: str, target: str) -> None:
 
 
 def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = open_regular(path)
     try:
         os.fsync(descriptor)
     finally:

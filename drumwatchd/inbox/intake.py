@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from drumwatchd.errors import InboxError
-from drumwatchd.files import Source, look, open_regular
-from drumwatchd.inbox.rescan import Tally, ignore_matcher, is_candidate, walk
+from drumwatchd.files import Source, identity_of, look, open_regular
+from drumwatchd.inbox.rescan import Tally, ignore_matcher, is_candidate, is_passed_over, walk
 from drumwatchd.inbox.settle import Settling, promised_size
 from drumwatchd.inbox.watcher import POLL, Watcher, WatchMode
 
@@ -69,7 +69,7 @@ class Inbox:
 
     def start(self) -> str | None:
         """Begin to watch; return why the mode is poll where that wasn't asked for."""
-        self._watched = _identity(self.settings.path)
+        self._watched = identity_of(self.settings.path)
         self._watcher = Watcher(self.settings.path, self.settings.watch, self._hint)
         return self._watcher.reason
 
@@ -98,7 +98,10 @@ class Inbox:
 
         A walk of a large library takes a while: it is cut short when the daemon is to stop.
         """
-        if self._watched is not None and _identity(self.settings.path) not in (None, self._watched):
+        if self._watched is not None and identity_of(self.settings.path) not in (
+            None,
+            self._watched,
+        ):
             self.stop()  # made anew, or (un)mounted: events of the old folder say nothing of it
             self.start()
         first = self.last_rescan is None
@@ -165,8 +168,7 @@ class Inbox:
             self.settling.drop(path)
             return
         if stat.S_ISDIR(mode):
-            relative = os.path.relpath(path, self.settings.path)
-            if not any(self._is_ignored(part) for part in relative.split(os.sep)):
+            if not is_passed_over(path, self.settings.path, self._is_ignored):
                 for source in walk(path, self._is_ignored, Tally(), inbox=self.settings.path):
                     self._observe(source, now)
         else:
@@ -178,14 +180,6 @@ class Inbox:
             self._hints.add(path)
         if first:
             self._wake()
-
-
-def _identity(folder: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(folder)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def looks_incomplete(source: Source) -> bool:

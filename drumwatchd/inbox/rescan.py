@@ -78,8 +78,12 @@ def walk(
 
 def is_candidate(path: str, inbox: str, ignored: Callable[[str], bool]) -> bool:
     """Whether a hinted path could be a sample, by its name and folders alone."""
-    relative = os.path.relpath(path, inbox)
-    return is_audio(path) and not any(ignored(part) for part in relative.split(os.sep))
+    return is_audio(path) and not is_passed_over(path, inbox, ignored)
+
+
+def is_passed_over(path: str, inbox: str, ignored: Callable[[str], bool]) -> bool:
+    """Whether a walk of the inbox would not come to this path: it or a folder of it is ignored."""
+    return any(ignored(part) for part in os.path.relpath(path, inbox).split(os.sep))
 
 
 def _kind(entry: os.DirEntry[str]) -> str | None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.errors import IndexStoreError
-from drumwatchd.files import Source
+from drumwatchd.files import Source, identity_of
 from drumwatchd.index.paths import from_db, to_db
 from drumwatchd.index.rows import (
     SAMPLE_COLUMNS,
@@ -43,7 +43,7 @@ class Index:
         self._connection = connection
         self._lock = threading.RLock()
         self._clock = clock
-        self._identity = _identity(path)
+        self._identity = identity_of(path)
         self.path = path
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Index:
 
     def _check_in_place(self) -> None:
         """SQLite goes on writing to a file that was removed or replaced; nobody would read it."""
-        if _identity(self.path) != self._identity:
+        if identity_of(self.path) != self._identity:
             raise IndexStoreError(
                 "the index was removed or replaced while in use",
                 path=self.path,
@@ -235,11 +235,6 @@ class Index:
             self._record(connection, None, "failed", source.path, {"reason": reason})
             self._remember(connection, source, "failed", None, reason)
 
-    def record(self, digest: str, event: str, path: str | None, detail: Mapping[str, Any]) -> None:
-        """Add one line to a sample's history."""
-        with self._transaction() as connection:
-            self._record(connection, digest, event, path, detail)
-
     # -- what stays in the inbox ----------------------------------------------------------------
 
     def is_remembered(self, source: Source) -> bool:
@@ -391,11 +386,3 @@ def _connect(path: str) -> sqlite3.Connection:
             ) from error
         stack.pop_all()
     return connection
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
