@@ -152,6 +152,30 @@ def test_augmented_versions_differ(tmp_path: Path) -> None:
     assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
 
 
+def test_a_killed_computation_goes_on_from_its_last_block(tmp_path: Path) -> None:
+    """What was finished before isn't computed again, and the features are the same."""
+    examples = synthetic_examples([], 150)
+    seen: list[int] = []
+
+    def features(folder: str, stop: int | None = None) -> np.ndarray:
+        def progress(done: int, total: int) -> None:
+            seen.append(done)
+            if done == stop:
+                raise KeyboardInterrupt
+
+        place = tmp_path / folder
+        return cached_features(
+            examples, LOG_MEL, n_versions=1, seed=1, folder=place, progress=progress
+        ).x
+
+    with pytest.raises(KeyboardInterrupt):
+        features("killed", stop=280)
+    seen.clear()
+    resumed = features("killed")
+    assert seen[0] == 257
+    np.testing.assert_array_equal(resumed, features("whole"))
+
+
 def test_unreadable_files_are_listed_and_left_out(tmp_path: Path) -> None:
     """A damaged file costs itself, nothing else."""
     write_tree(tmp_path / "c", n_kits=2)

@@ -21,12 +21,15 @@ from drumwatchd.analysis import audio
 from drumwatchd.analysis.features import FeatureExtractor
 from drumwatchd.analysis.model_card import FeatureSpec
 from drumwatchd.errors import AnalysisError, SourceChangedError
+from drumwatchd.files import write_atomically
 from drumwatchd.training import augment
 from drumwatchd.training.corpus import Example
 
 # Part of the cache's name: raise it whenever the same call would give other features.
 VERSION = 1
 SYNTHETIC_SOURCE = "synthetic"
+# Rows from one record of progress to the next: what a kill costs at most.
+_BLOCK = 256
 
 _Task = tuple[Example, int, int, FeatureSpec]
 
@@ -56,7 +59,10 @@ def cached_features(
     processes: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FeatureSet:
-    """Features of `examples` from the cache in `folder`, computed first where they aren't there."""
+    """Features of `examples` from the cache in `folder`, computed first where they aren't there.
+
+    A call that is killed meanwhile goes on from its last block of rows when it is made again.
+    """
     wanted: dict[str, Any] = {
         "version": VERSION,
         "spec": dataclasses.asdict(spec),
@@ -69,7 +75,8 @@ def cached_features(
     if not index.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         unread = _fill(data, examples, spec, n_versions, seed, processes, progress)
-        index.write_text(json.dumps({**wanted, "skipped": unread}))
+        write_atomically(str(index), json.dumps({**wanted, "skipped": unread}))
+        data.with_suffix(".progress").unlink(missing_ok=True)
     skipped: dict[int, str] = dict(json.loads(index.read_text())["skipped"])
     x = np.load(data, mmap_mode="r")
     kept = [row for row in range(len(examples)) if row not in skipped]
@@ -148,17 +155,29 @@ def _fill(
     processes: int,
     progress: Callable[[int, int], None],
 ) -> list[tuple[int, str]]:
-    shape = (len(examples), n_versions, *spec.shape)
-    x = np.lib.format.open_memmap(data, mode="w+", dtype=np.float16, shape=shape)
+    """Compute row after row into `data`; return which couldn't be, and why."""
+    record = data.with_suffix(".progress")
+    skipped: list[tuple[int, str]] = []
+    first = 0
+    if record.is_file() and data.is_file():
+        first, skipped = json.loads(record.read_text())
+        x = np.lib.format.open_memmap(data, mode="r+")
+    else:
+        record.unlink(missing_ok=True)
+        shape = (len(examples), n_versions, *spec.shape)
+        x = np.lib.format.open_memmap(data, mode="w+", dtype=np.float16, shape=shape)
     tasks = [
-        (example, seed * 1_000_003 + row, n_versions, spec) for row, example in enumerate(examples)
+        (example, seed * 1_000_003 + row, n_versions, spec)
+        for row, example in enumerate(examples[first:], first)
     ]
-    skipped = []
-    for row, result in enumerate(_results(tasks, processes)):
+    for row, result in enumerate(_results(tasks, processes), first):
         if isinstance(result, str):
             skipped.append((row, result))
         else:
             x[row] = result
+        if (row + 1) % _BLOCK == 0:
+            x.flush()
+            write_atomically(str(record), json.dumps([row + 1, skipped]))
         progress(row + 1, len(examples))
     x.flush()
     return skipped
