@@ -16,7 +16,7 @@ from drumwatchd.analysis.labels import target_of
 from drumwatchd.analysis.model_card import ModelCard, read_card, shipped_model, verify_weights
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.analysis.settings import AnalysisSettings
-from drumwatchd.training.corpus import read_corpus, split_by_fold
+from drumwatchd.training.corpus import read_corpus, split
 
 SETTINGS = AnalysisSettings(model_dir=str(shipped_model()))
 
@@ -84,7 +84,7 @@ def test_the_format_does_not_matter(suffix: str, tmp_path: Path) -> None:
 @pytest.mark.corpus
 def test_the_figures_on_the_card_are_reproduced(corpus: Path, card: ModelCard) -> None:
     """On 200 sounds of the held-out fold the daemon's own analysis reaches the card's accuracy."""
-    held_out = split_by_fold(read_corpus(corpus), card.details["training"]["held_out_fold"])[1]
+    held_out = split(read_corpus(corpus), card.details["training"]["hold_out"])[1]
     rng = np.random.default_rng(0)
     sample = [held_out[row] for row in rng.choice(len(held_out), 200, replace=False)]
     results = analyse_many([example.path for example in sample], SETTINGS)

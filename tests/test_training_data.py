@@ -16,8 +16,10 @@ from drumwatchd.training import augment
 from drumwatchd.training.corpus import (
     Example,
     read_corpus,
-    split_by_fold,
+    source_groups,
+    split,
     thin_labels,
+    unit_of,
 )
 from drumwatchd.training.evaluate import calibration_error, measure, report
 from drumwatchd.training.feature_cache import cached_features, synthetic_examples
@@ -53,7 +55,7 @@ def test_files_without_a_kit_are_split_one_by_one(tmp_path: Path) -> None:
     examples = read_corpus(tmp_path)
     assert len({e.kit for e in examples}) == 9
     for fold in range(5):
-        split_by_fold(examples, fold)
+        split(examples, f"fold:{fold}")
 
 
 def test_a_table_is_read(tmp_path: Path) -> None:
@@ -100,12 +102,48 @@ def test_a_kit_never_stands_on_both_sides(tmp_path: Path) -> None:
     """Folds are by kit, across labels; a table that breaks that is refused."""
     examples = read_corpus(write_tree(tmp_path))
     for fold in range(5):
-        training, held_out = split_by_fold(examples, fold)
+        training, held_out = split(examples, f"fold:{fold}")
         assert len(training) + len(held_out) == len(examples)
         assert not {e.kit for e in training} & {e.kit for e in held_out}
     torn = [Example("a", "Kick", "s", "k", 0), Example("b", "Kick", "s", "k", 1)]
     with pytest.raises(UsageError, match="both sides"):
-        split_by_fold(torn, 1)
+        split(torn, "fold:1")
+
+
+def test_whole_sources_are_held_out() -> None:
+    """Groups of sources part the corpus, none stands on both sides, and each sound is in one."""
+    examples = [
+        Example(f"{source}{n}", label, f"s{source}", f"k{n}", n % 5)
+        for source in range(9)
+        for n, label in enumerate(["Kick", "Snare", "Ride", "Kick"])
+    ]
+    groups = [split(examples, f"sources:{number}/3")[1] for number in range(3)]
+    assert sorted(e.path for group in groups for e in group) == sorted(e.path for e in examples)
+    for number, group in enumerate(groups):
+        assert len({e.source for e in group}) == 3
+        training, _ = split(examples, f"sources:{number}/3")
+        assert not {e.source for e in training} & {e.source for e in group}
+    assert source_groups(reversed(examples), 3) == source_groups(examples, 3)
+
+
+def test_a_maker_of_machines_is_a_unit() -> None:
+    """In collections of machines the maker is held out, however the collection writes it."""
+    written = [
+        ("gh-147-drum-machines", "Roland TR-808"),
+        ("gh-tidal-drum-machines", "RolandTR909"),
+        ("gh-147-drum-machines", "MXR 185"),
+        ("gh-muldjordkit", "Roland"),
+    ]
+    units = [unit_of(Example("a", "Kick", source, kit, 0)) for source, kit in written]
+    assert units == ["maker roland", "maker roland", "maker mxr", "gh-muldjordkit"]
+
+
+@pytest.mark.parametrize("hold_out", ["fold:x", "sources:4/4", "sources:1", "random", "all", ""])
+def test_what_to_hold_out_must_be_said_plainly(hold_out: str) -> None:
+    """Anything else than the four ways is an error that shows them."""
+    with pytest.raises(UsageError, match="can't hold out") as error:
+        split([Example("a", "Kick", "s", "k", 0)], hold_out)
+    assert "sources:0/4" in str(error.value)
 
 
 def test_thin_labels_are_counted(tmp_path: Path) -> None:

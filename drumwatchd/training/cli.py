@@ -41,7 +41,9 @@ def cli() -> None:
 @click.option("--models", type=_FOLDER, default=Path("models"), help="Where the model folder goes.")
 @_RESULTS
 @_CACHE
-@click.option("--held-out-fold", type=int, default=1, help="Measured on, never trained on.")
+@click.option(
+    "--hold-out", default="fold:1", help="Measured on, never trained on: fold:F, sources:I/N, none."
+)
 @click.option("--epochs", type=click.IntRange(1), default=42)
 @click.option("--batch-size", type=click.IntRange(2), default=128)
 @click.option("--learning-rate", type=float, default=2e-3)
@@ -67,7 +69,7 @@ def train(
     models: Path,
     results: Path,
     cache: Path,
-    held_out_fold: int,
+    hold_out: str,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -89,7 +91,7 @@ def train(
         name=name,
         arch=arch,
         corpus=str(corpus),
-        held_out_fold=held_out_fold,
+        hold_out=hold_out,
         n_versions=versions,
         n_synthetic=synthetic,
         epochs=epochs,
@@ -120,14 +122,14 @@ def export(corpus: Path, run: Path, models: Path, cache: Path) -> None:
 @cli.command()
 @_CORPUS
 @click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--fold", type=int, default=None, help="Else the one its card holds out.")
+@click.option("--hold-out", default=None, help="Measured part; else the one its card holds out.")
 @click.option("--json", "as_json", is_flag=True, help="Figures as JSON.")
 @_RESULTS
-def evaluate(corpus: Path, model: Path, fold: int | None, as_json: bool, results: Path) -> None:
+def evaluate(corpus: Path, model: Path, hold_out: str | None, as_json: bool, results: Path) -> None:
     """Measure the exported MODEL (a model folder) as the daemon runs it, decoding included."""
     from drumwatchd.training.evaluate import evaluate_model
 
-    _report(evaluate_model(model, corpus, fold), results / model.name, as_json=as_json)
+    _report(evaluate_model(model, corpus, hold_out), results / model.name, as_json=as_json)
 
 
 def _finish(run: TrainingRun, results: Path, folder: Path) -> None:

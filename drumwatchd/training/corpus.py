@@ -6,16 +6,19 @@ import csv
 import difflib
 import hashlib
 import os
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from drumwatchd.analysis.formats import is_audio
-from drumwatchd.analysis.labels import FINE_LABELS
+from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
 from drumwatchd.errors import UsageError
 
 N_FOLDS = 5
+# Sources whose kits are machines of many makers.
+MACHINE_COLLECTIONS = ("gh-147-drum-machines", "gh-tidal-drum-machines")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +58,82 @@ def read_corpus(root: str | Path, labels: Sequence[str] = FINE_LABELS) -> list[E
     return examples
 
 
-def split_by_fold(
-    examples: Iterable[Example], held_out: int
-) -> tuple[list[Example], list[Example]]:
-    """Part whole kits: (training, held out).
+def split(examples: Iterable[Example], hold_out: str) -> tuple[list[Example], list[Example]]:
+    """Part a corpus: (training, held out), whole kits on one side.
+
+    Args:
+        examples: to part.
+        hold_out: ``fold:F`` for one fold of the corpus; ``sources:I/N`` for the I-th of N groups of
+            whole sources, from 0 (`source_groups`); ``random:I/N`` for every N-th sound wherever it
+            comes from, which flatters; ``none``.
 
     Raises:
-        UsageError: if a kit stands in several folds, one of them held out: figures would flatter.
+        UsageError: if `hold_out` can't be read, or a kit would stand on both sides.
     """
     examples = list(examples)
-    train = [example for example in examples if example.fold != held_out]
-    test = [example for example in examples if example.fold == held_out]
-    shared = {(e.source, e.kit) for e in train} & {(e.source, e.kit) for e in test}
-    if shared:
-        source, kit = min(shared)
-        raise UsageError(f"kit {kit} of {source} stands on both sides of fold {held_out}")
+    how, _, which = hold_out.partition(":")
+    kits_apart = True
+    try:
+        if how == "none":
+            out = [False] * len(examples)
+        elif how == "fold":
+            out = [example.fold == int(which) for example in examples]
+        else:
+            number, n_parts = (int(part) for part in which.split("/"))
+            if not 0 <= number < n_parts:
+                raise ValueError(hold_out)
+            if how == "sources":
+                groups = source_groups(examples, n_parts)
+                out = [groups[unit_of(example)] == number for example in examples]
+            elif how == "random":
+                kits_apart = False
+                places = [_digest(example.path) % n_parts for example in examples]
+                out = [place == number for place in places]
+            else:
+                raise ValueError(hold_out)
+    except ValueError as error:
+        raise UsageError(
+            f"can't hold out {hold_out!r}", hint="fold:1, sources:0/4, random:0/5 or none"
+        ) from error
+    train = [example for example, away in zip(examples, out, strict=True) if not away]
+    test = [example for example, away in zip(examples, out, strict=True) if away]
+    if kits_apart:
+        _check_kits(train, test, hold_out)
     return train, test
+
+
+def unit_of(example: Example) -> str:
+    """What is held out as a whole: the source; in a collection of machines, their maker.
+
+    Machines of one maker share circuits and recordings, and stand in several collections.
+    """
+    if example.source not in MACHINE_COLLECTIONS:
+        return example.source
+    maker = re.match(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", example.kit)
+    return f"maker {(maker[0] if maker else example.kit).lower()}"
+
+
+def source_groups(examples: Iterable[Example], n_groups: int) -> dict[str, int]:
+    """Part the units into groups that hold about as many sounds of each canonical label.
+
+    The largest unit first, each into the group where it makes the squares of the shares grow
+    least; the same for the same corpus on every machine.
+    """
+    units: dict[str, Counter[str]] = defaultdict(Counter)
+    for example in examples:
+        units[unit_of(example)][CANONICAL_OF[example.label]] += 1
+    total = sum(units.values(), Counter[str]())
+    loads = [Counter[str]() for _ in range(n_groups)]
+    groups = {}
+    for unit, counts in sorted(units.items(), key=lambda item: (-item[1].total(), item[0])):
+
+        def growth(group: int, counts: Counter[str] = counts) -> float:
+            load = loads[group]
+            return sum((2 * load[label] + n) * n / total[label] ** 2 for label, n in counts.items())
+
+        groups[unit] = min(range(n_groups), key=growth)
+        loads[groups[unit]] += counts
+    return groups
 
 
 def thin_labels(
@@ -117,8 +180,18 @@ def _rows_of_tree(root: Path) -> Iterator[Example]:
 
 
 def _fold_of(source: str, kit: str) -> int:
-    digest = hashlib.sha256(f"{source}\0{kit}".encode("utf-8", "surrogateescape")).digest()
-    return digest[0] % N_FOLDS
+    return _digest(f"{source}\0{kit}") % N_FOLDS
+
+
+def _digest(text: str) -> int:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[0]
+
+
+def _check_kits(train: Iterable[Example], test: Iterable[Example], hold_out: str) -> None:
+    shared = {(e.source, e.kit) for e in train} & {(e.source, e.kit) for e in test}
+    if shared:
+        source, kit = min(shared)
+        raise UsageError(f"kit {kit} of {source} stands on both sides of {hold_out}")
 
 
 def _check_labels(examples: Iterable[Example], labels: Sequence[str], root: Path) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF, FINE_LABELS, MISC
 from drumwatchd.errors import AnalysisError, SourceChangedError, UsageError
-from drumwatchd.training.corpus import Example, read_corpus, split_by_fold
+from drumwatchd.training.corpus import Example, read_corpus, split
 
 FOLDERS = (*CANONICAL_LABELS, MISC)
 _FOLD = np.array([[CANONICAL_OF[fine] == folder for folder in FOLDERS] for fine in FINE_LABELS])
@@ -96,13 +96,13 @@ def measure(
     )
 
 
-def evaluate_model(folder: Path, corpus: Path, fold: int | None = None) -> Figures:
+def evaluate_model(folder: Path, corpus: Path, hold_out: str | None = None) -> Figures:
     """Measure a model folder through the daemon's own analysis, one file at a time.
 
     Args:
         folder: of the model.
         corpus: labelled sounds.
-        fold: which part of them; the one that the model's card holds out, if None.
+        hold_out: which part of them (`corpus.split`); what the model's card holds out, if None.
 
     Raises:
         ModelError: if the model can't be used.
@@ -113,17 +113,17 @@ def evaluate_model(folder: Path, corpus: Path, fold: int | None = None) -> Figur
     from drumwatchd.analysis.features import FeatureExtractor
 
     classifier = Classifier(folder)
-    if fold is None:
-        fold = int(classifier.card.details.get("training", {}).get("held_out_fold", -1))
+    if hold_out is None:
+        hold_out = str(classifier.card.details.get("training", {}).get("hold_out", "none"))
     extractor = FeatureExtractor(classifier.card.features)
     examples, judged = [], []
-    for example in split_by_fold(read_corpus(corpus), fold)[1]:
+    for example in split(read_corpus(corpus), hold_out)[1]:
         with contextlib.suppress(AnalysisError, SourceChangedError):
             y = audio.load(example.path, classifier.card.features).y
             judged.append(classifier.predict(extractor(y)[None])[1][0])
             examples.append(example)
     if not examples:
-        raise UsageError(f"no readable sounds in fold {fold}", path=str(corpus))
+        raise UsageError(f"no readable sounds in {hold_out}", path=str(corpus))
     return measure(np.stack(judged), examples, classifier.card.confidence_threshold)
 
 

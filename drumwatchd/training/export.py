@@ -181,7 +181,7 @@ def _card(
         "training": settings,
         "training_data": _data_of(training),
         "figures": None if figures is None else figures.as_dict(),
-        "figures_on": f"fold {config.held_out_fold}: whole kits never trained on",
+        "figures_on": f"{config.hold_out}: whole kits never trained on",
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }

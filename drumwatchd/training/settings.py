@@ -50,7 +50,7 @@ class TrainingConfig:
         name: of the run's files.
         arch: a key of `networks.NETWORKS`.
         corpus: folder with `corpus.csv` or `<Label>/…`.
-        held_out_fold: never trained on; the figures are measured there. -1: train on everything.
+        hold_out: what is never trained on; the figures are measured there (`corpus.split`).
         n_versions: versions of each sound, the plain one included.
         n_synthetic: synthesised examples per recipe.
         epochs: passes; one pass draws as many examples as there are.
@@ -72,7 +72,7 @@ class TrainingConfig:
     name: str = "drumwatchd-1"
     arch: str = "residual_cnn"
     corpus: str = ""
-    held_out_fold: int = 1
+    hold_out: str = "fold:1"
     n_versions: int = 10
     n_synthetic: int = 150
     epochs: int = 42

@@ -26,7 +26,7 @@ from drumwatchd.training.batches import Batches
 from drumwatchd.training.corpus import (
     Example,
     read_corpus,
-    split_by_fold,
+    split,
     thin_labels,
 )
 from drumwatchd.training.evaluate import Figures, measure
@@ -81,7 +81,7 @@ def train(
     _write_json(folder / CONFIG_NAME, dataclasses.asdict(config))
 
     examples = read_corpus(config.corpus)
-    training, held_out = split_by_fold(examples, config.held_out_fold)
+    training, held_out = split(examples, config.hold_out)
     for label, count in thin_labels(training).items():
         say(f"few examples of {label}: {count}")
     features, held_out_features = _all_features(config, training, held_out, cache, processes, say)
@@ -126,7 +126,7 @@ def load_run(folder: Path, corpus: str | Path, cache: Path) -> TrainingRun:
         raise UsageError("not the folder of a finished run", path=str(folder)) from error
     values["features"] = FeatureSpec(**values["features"])
     config = TrainingConfig(**values)
-    training, held_out = split_by_fold(read_corpus(corpus), config.held_out_fold)
+    training, held_out = split(read_corpus(corpus), config.hold_out)
     features = cached_features(
         held_out, config.features, n_versions=1, seed=config.seed, folder=cache
     )
