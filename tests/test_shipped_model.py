@@ -99,9 +99,13 @@ def test_the_figures_on_the_card_are_reproduced(corpus: Path, card: ModelCard) -
 
 @pytest.fixture
 def keras_model(card: ModelCard) -> Iterator[object]:
-    """The Keras model beside the exported one."""
+    """The Keras model that was exported, rounded as for the export."""
     keras = pytest.importorskip("keras")
-    yield keras.models.load_model(card.folder / "model.keras", compile=False)
+    from drumwatchd.training.export import round_to_float16
+
+    model = keras.models.load_model(card.folder.with_name(f"{card.id}.keras"), compile=False)
+    round_to_float16(model)
+    yield model
     keras.utils.clear_session()
 
 

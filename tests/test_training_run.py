@@ -1,4 +1,4 @@
-"""A whole training run in small: from labelled files to a model that the daemon's analysis loads."""
+"""Whole training runs in small: from labelled files to models that the daemon's analysis loads."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 import drums
 from drumwatchd.analysis.analyse import analyse
 from drumwatchd.analysis.model_card import read_card
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.errors import UsageError
-from drumwatchd.training import train as training
 from drumwatchd.training.cli import cli
-from drumwatchd.training.evaluate import evaluate_model
-from drumwatchd.training.settings import TrainingConfig
+from drumwatchd.training.evaluate import judge_corpus
 from test_training_data import write_tree
 
 pytestmark = [
@@ -26,41 +24,58 @@ pytestmark = [
 ]
 
 KINDS = ("kick", "snare", "hat", "crash", "cowbell")
+SMALL = {
+    "small": "--epochs 10 --versions 2 --synthetic 3 --batch-size 4",
+    "model1": "--arch model1 --epochs 6 --batch-size 8",
+    "model2": "--arch model2 --epochs 2 --batch-size 8",
+}
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small corpus and a model trained on it."""
+    """A folder with a small corpus, one file of it damaged, and a model of each kind."""
     root = tmp_path_factory.mktemp("training")
     write_tree(root / "corpus", KINDS, n_kits=12)
     (root / "corpus" / "Kick" / "kit 0" / "bad.wav").write_bytes(b"not audio")
-    run(root, "train", "--epochs", "10", "--versions", "2", "--synthetic", "3", "--batch-size", "4")
+    for name, options in SMALL.items():
+        train(root, "--name", name, *options.split())
     return root
 
 
-def run(root: Path, command: str, *options: str) -> str:
-    """Run one command on the small corpus; return what it printed on stdout."""
-    places = ["--results", str(root / "results")]
-    if command == "train":
-        places += ["--models", str(root / "models"), "--cache", str(root / "cache")]
-        places += ["--name", "small", "--processes", "1"]
-    result = CliRunner().invoke(
-        cli, [command, str(root / "corpus"), *options, *places], catch_exceptions=False
-    )
+def train(root: Path, *options: str) -> str:
+    """Train on the small corpus; return what was printed on stdout."""
+    places = ["--cache", str(root / "cache"), "--models", str(root / "models"), "--processes", "1"]
+    return run(root, "train", str(root / "corpus"), *options, *places)
+
+
+def run(root: Path, *arguments: str) -> str:
+    """Run one command that succeeds; return what it printed on stdout."""
+    result = invoke(*arguments, "--results", str(root / "results"))
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
-def test_the_model_judges(workplace: Path, tmp_path: Path) -> None:
+def invoke(*arguments: str) -> Result:
+    """Run one command."""
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_model_judges(name: str, workplace: Path, tmp_path: Path) -> None:
     """The exported folder is complete: the daemon's analysis loads it and answers."""
-    settings = AnalysisSettings(str(workplace / "models" / "small"))
-    verdict = analyse(drums.write(tmp_path / "a.wav", "kick"), settings).verdict
+    folder = workplace / "models" / name
+    wanted = {"model.tflite", "model.json", "label_mapping.json", "canonical_mapping.json"}
+    assert {path.name for path in folder.iterdir()} == wanted
+    verdict = analyse(
+        drums.write(tmp_path / "a.wav", "kick"), AnalysisSettings(str(folder))
+    ).verdict
     assert sum(verdict.probabilities.values()) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_small_corpus_is_learned(workplace: Path) -> None:
+@pytest.mark.parametrize("name", ["small", "model1"])
+def test_a_small_corpus_is_learned(name: str, workplace: Path) -> None:
     """Even a run of a hundred steps tells five plain drums of unheard kits apart."""
-    card = read_card(workplace / "models" / "small")
+    card = read_card(workplace / "models" / name)
     assert card.details["figures"]["accuracy"] >= 0.6
 
 
@@ -76,38 +91,107 @@ def test_the_card_says_how_it_was_made(workplace: Path) -> None:
     assert card.details["training_data"]["sources"][0]["licence"] == "not recorded"
 
 
-def test_a_corpus_of_unreadable_files_is_refused(tmp_path: Path) -> None:
-    """Sounds that were only synthesised make no model."""
-    (tmp_path / "Kick").mkdir()
-    (tmp_path / "Kick" / "a.wav").write_bytes(b"not audio")
-    config = TrainingConfig(name="none", corpus=str(tmp_path), n_versions=1, n_synthetic=1)
-    with pytest.raises(UsageError, match="none of the sounds"):
-        training.train(config, folder=tmp_path / "run", cache=tmp_path / "cache")
+@pytest.mark.parametrize("name", SMALL)
+def test_a_run_leaves_its_record(name: str, workplace: Path) -> None:
+    """Network, settings and history stand together; reports, pictures and the skipped in results."""
+    left = {path.name for path in (workplace / "models").iterdir()}
+    assert {f"{name}.keras", f"{name}_training.json", f"{name}_history.json"} <= left
+    endings = ("training.png", "confusion_matrix.png", "report.txt", "report.json", "skipped.txt")
+    results = {path.name for path in (workplace / "results").iterdir()}
+    assert {f"{name}_{ending}" for ending in endings} <= results
+    assert not [left for left in results if "unfinished" in left]
+    assert "bad.wav" in (workplace / "results" / f"{name}_skipped.txt").read_text()
+    settings = json.loads((workplace / "models" / f"{name}_training.json").read_text())
+    assert settings["hold_out"] == "fold:1"
+    assert "corpus" not in settings
 
 
-def test_sounds_that_are_gone_are_left_out_of_the_figures(workplace: Path, tmp_path: Path) -> None:
-    """As those that can't be decoded: the rest is measured."""
-    rows = [
-        f"{file},Kick,5"
-        for file in (workplace / "corpus" / "Kick" / "kit 1" / "gone.wav",
-                     drums.write(tmp_path / "here.wav", "kick"))
-    ]  # fmt: skip
-    (tmp_path / "corpus.csv").write_text("\n".join(["path,label,fold", *rows]))
-    assert evaluate_model(workplace / "models" / "small", tmp_path, 5).n_sounds == 1
-
-
-def test_a_run_leaves_its_record(workplace: Path) -> None:
-    """Configuration and history stand beside the weights, report and picture in the results."""
-    history = json.loads((workplace / "models" / "small" / "history.json").read_text())
-    assert len(history["loss"]) == 10
-    results = {path.name for path in (workplace / "results" / "small").iterdir()}
-    wanted = {"training.json", "history.json", "model.keras"}
-    assert wanted | {"figures.json", "report.txt", "confusion_matrix.png"} <= results
+@pytest.mark.parametrize(
+    ("name", "curves"),
+    [
+        ("small", {"loss", "learning_rate"}),
+        ("model1", {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}),
+        ("model2", {"autoencoder_loss", "autoencoder_val_loss", "loss", "val_loss"}),
+    ],
+)
+def test_the_history_has_one_value_per_epoch(name: str, curves: set[str], workplace: Path) -> None:
+    """Of the loss, and of what is validated where something is."""
+    history = json.loads((workplace / "models" / f"{name}_history.json").read_text())
+    assert curves <= set(history)
+    assert {len(values) for values in history.values()} == {
+        {"small": 10, "model1": 6, "model2": 2}[name]
+    }
 
 
 def test_a_model_can_be_measured_again(workplace: Path) -> None:
     """`evaluate` decodes the held-out kits anew and finds the figures of the card."""
     card = read_card(workplace / "models" / "small")
-    printed = json.loads(run(workplace, "evaluate", str(card.folder), "--json"))
+    corpus = str(workplace / "corpus")
+    printed = json.loads(run(workplace, "evaluate", corpus, str(card.folder), "--json"))
     assert printed["n_sounds"] == card.details["figures"]["n_sounds"]
     assert printed["accuracy"] == pytest.approx(card.details["figures"]["accuracy"], abs=0.15)
+    assert printed["labels"]["Kick"]["support"] == printed["folders"]["Kick"]["support"] > 0
+
+
+def test_a_finished_run_is_exported_again(workplace: Path, tmp_path: Path) -> None:
+    """The network that `train` kept makes the same model folder a second time."""
+    folder = workplace / "models" / "model1"
+    before = read_card(folder).details["sha256"]
+    places = ["--models", str(workplace / "models"), "--cache", str(workplace / "cache")]
+    printed = run(workplace, "export", str(workplace / "corpus"), "model1", "--json", *places)
+    assert json.loads(printed)["name"] == "model1"
+    assert read_card(folder).details["sha256"] == before
+
+
+def test_models_are_compared(workplace: Path) -> None:
+    """All reports of a folder stand in one table and one picture, or those that are named."""
+    table = run(workplace, "compare")
+    assert all(name in table for name in SMALL)
+    assert "the same sounds" not in table
+    assert (workplace / "results" / "model_comparison.png").stat().st_size > 10_000
+    two = json.loads(run(workplace, "compare", "models/model2", "model1", "--json"))["models"]
+    assert [model["name"] for model in two] == ["model2", "model1"]
+
+
+def test_sounds_that_are_gone_are_left_out_of_the_figures(workplace: Path, tmp_path: Path) -> None:
+    """As those that can't be decoded: the rest is measured, the others are listed."""
+    gone = str(workplace / "corpus" / "Kick" / "kit 1" / "gone.wav")
+    here = drums.write(tmp_path / "here.wav", "kick")
+    rows = [f"{file},Kick,5" for file in (gone, here)]
+    (tmp_path / "corpus.csv").write_text("\n".join(["path,label,fold", *rows]))
+    judged = judge_corpus(workplace / "models" / "small", tmp_path, "fold:5")
+    assert [example.path for example in judged.examples] == [here]
+    assert [path for path, _ in judged.skipped] == [gone]
+
+
+def test_a_killed_run_goes_on(workplace: Path, tmp_path: Path) -> None:
+    """Started again with the same options it repeats no epoch that it finished."""
+    from drumwatchd.training.artefacts import RunFiles
+    from drumwatchd.training.progress import Progress
+    from drumwatchd.training.reference import train_reference
+    from drumwatchd.training.settings import ReferenceConfig
+
+    class Killed(Progress):
+        def step(self, what: str, done: int, total: int, note: str = "") -> None:
+            if what.startswith("epochs") and done == 3:
+                raise KeyboardInterrupt
+
+    class Listening(Progress):
+        def step(self, what: str, done: int, total: int, note: str = "") -> None:
+            heard.append((what, done))
+
+    heard: list[tuple[str, int]] = []
+    config = ReferenceConfig(corpus=str(workplace / "corpus"), epochs=4, batch_size=8)
+    files = RunFiles("model1", tmp_path, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train_reference(config, files, cache=workplace / "cache", progress=Killed())
+    finished = train_reference(config, files, cache=workplace / "cache", progress=Listening())
+    epochs = [done for what, done in heard if what.startswith("epochs")]
+    assert epochs == [3, 4]
+    assert len(finished.history["loss"]) == 4
+
+
+def test_a_run_without_a_network_is_no_run(workplace: Path) -> None:
+    """`export` of a name that was never trained is one clear line."""
+    with pytest.raises(UsageError, match="no finished run nothing"):
+        invoke("export", str(workplace / "corpus"), "nothing", "--models", str(workplace))

@@ -2,171 +2,336 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from drumwatchd import __version__
-from drumwatchd.errors import DrumwatchdError
+from drumwatchd.errors import DrumwatchdError, UsageError
+from drumwatchd.training.settings import (
+    FEATURES_OF,
+    REFERENCE_DESIGNS,
+    ReferenceConfig,
+    RunConfig,
+    TrainingConfig,
+    config_kind,
+)
 
 if TYPE_CHECKING:
-    from drumwatchd.training.evaluate import Figures
+    from drumwatchd.training.artefacts import RunFiles
+    from drumwatchd.training.progress import Progress
     from drumwatchd.training.train import TrainingRun
+
+Command = Callable[..., Any]
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _CORPUS = click.argument("corpus", type=click.Path(exists=True, file_okay=False, path_type=Path))
-_CACHE = click.option(
-    "--cache", type=_FOLDER, default=Path("cache"), show_default=True, help="Features, reused."
+_CACHE = click.option("--cache", type=_FOLDER, default=Path("cache"), help="Features, reused.")
+_MODELS = click.option(
+    "--models", type=_FOLDER, default=Path("models"), help="Networks and model folders."
 )
 _RESULTS = click.option(
-    "--results", type=_FOLDER, default=Path("results"), show_default=True, help="Runs and reports."
+    "--results", type=_FOLDER, default=Path("results"), help="Reports and pictures."
 )
+_JSON = click.option("--json", "as_json", is_flag=True, help="Figures as JSON.")
+_PROCESSES = click.option(
+    "--processes", type=click.IntRange(1), default=os.cpu_count() or 1, help="For the features."
+)
+_ARCH = click.option(
+    "--arch", type=click.Choice(list(FEATURES_OF)), default="residual_cnn", help="Design."
+)
+
+
+def _setting(option: str, name: str, kind: Any, text: str) -> Callable[[Command], Command]:
+    """An option for one setting of a run; which default it has depends on the design."""
+    ours, theirs = (
+        {field.name: field.default for field in dataclasses.fields(kind)}.get(name)
+        for kind in (TrainingConfig, ReferenceConfig)
+    )
+    designs = ", ".join(REFERENCE_DESIGNS)
+    if theirs is None:
+        default = f"{ours}; not of {designs}" if ours != "" else f"not of {designs}"
+    elif ours is None:
+        default = f"{theirs}; only of {designs}"
+    else:
+        default = f"{ours}" if ours == theirs else f"{ours}; of {designs} {theirs}"
+    return click.option(option, name, type=kind, default=None, help=f"{text}  [default: {default}]")
+
+
+_HOLD_OUT = _setting(
+    "--hold-out",
+    "hold_out",
+    str,
+    "Measured on, never trained on: fold:F, sources:I/N (whole sources), random:I/N or none.",
+)
+_VERSIONS = _setting("--versions", "n_versions", click.IntRange(1), "Per sound, augmented.")
+_SYNTHETIC = _setting("--synthetic", "n_synthetic", click.IntRange(0), "Sounds made per recipe.")
+_SEED = _setting("--seed", "seed", int, "Of everything random.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="drumwatchd-train")
 def cli() -> None:
-    """Train, measure and export the network that drumwatchd hears with."""
+    """Train, measure and export the network that drumwatchd hears with.
+
+    CORPUS is a folder with a corpus.csv, or with folders <Label>/<kit>/….
+    """
 
 
 @cli.command()
 @_CORPUS
-@click.option("--name", default="drumwatchd-1", help="Of the run, and id of the model.")
-@click.option("--arch", type=click.Choice(["residual_cnn", "model1"]), default="residual_cnn")
-@click.option("--models", type=_FOLDER, default=Path("models"), help="Where the model folder goes.")
+@_ARCH
+@_HOLD_OUT
+@_VERSIONS
+@_SYNTHETIC
+@_SEED
+@click.option("--json", "as_json", is_flag=True, help="Also write plain MFCC as JSON, in --data.")
+@click.option("--data", type=_FOLDER, default=Path("data"), help="For the JSON files.")
+@_CACHE
+@_PROCESSES
+def features(
+    corpus: Path,
+    arch: str,
+    as_json: bool,
+    data: Path,
+    cache: Path,
+    processes: int,
+    **given: Any,
+) -> None:
+    """Compute the features that `train` with the same options will ask for.
+
+    After a kill it goes on where it was. --json writes mfcc_train_data.json and
+    mfcc_test_data.json, the latter of what is held out.
+    """
+    from drumwatchd.training.artefacts import write_mfcc_json
+    from drumwatchd.training.preparation import prepare
+    from drumwatchd.training.progress import Progress
+
+    config = _configuration(arch, corpus, given)
+    with Progress() as progress:
+        prepared = prepare(config, cache, processes, progress)
+        if as_json:
+            plain = ReferenceConfig(corpus=str(corpus), hold_out=config.hold_out, seed=config.seed)
+            mfcc = prepare(plain, cache, processes, progress)
+            write_mfcc_json(data / "mfcc_train_data.json", mfcc.features, plain.features, progress)
+            write_mfcc_json(data / "mfcc_test_data.json", mfcc.held_out, plain.features, progress)
+    click.echo(
+        f"{len(prepared.features.examples)} sounds to train on, {len(prepared.held_out.examples)} "
+        f"held out ({config.hold_out}), {len(prepared.skipped)} skipped: {cache}"
+    )
+
+
+@cli.command()
+@_CORPUS
+@_ARCH
+@click.option("--name", help="Of the model and its files.  [default: drumwatchd-1, or the design]")
+@_HOLD_OUT
+@_setting("--epochs", "epochs", click.IntRange(1), "Passes.")
+@_setting("--batch-size", "batch_size", click.IntRange(2), "Examples per step.")
+@_setting("--learning-rate", "learning_rate", float, "At its highest.")
+@_VERSIONS
+@_SYNTHETIC
+@_setting(
+    "--initial",
+    "initial",
+    click.Path(exists=True, dir_okay=False),
+    "Weights to start from (.keras).",
+)
+@_setting(
+    "--precision",
+    "precision",
+    click.Choice(["float32", "mixed_bfloat16"]),
+    "bfloat16 is faster on processors that have it.",
+)
+@_setting(
+    "--validation-split",
+    "validation_split",
+    click.FloatRange(0, 1, min_open=True, max_open=True),
+    "Share of the training sounds, whole kits, that early stopping looks at.",
+)
+@_setting(
+    "--early-stopping-patience",
+    "early_stopping_patience",
+    click.IntRange(1),
+    "Epochs without progress before it ends.",
+)
+@_setting(
+    "--reduce-lr-patience",
+    "reduce_lr_patience",
+    click.IntRange(1),
+    "Epochs without progress before the learning rate is halved.",
+)
+@_SEED
+@_JSON
+@_MODELS
 @_RESULTS
 @_CACHE
-@click.option(
-    "--hold-out", default="fold:1", help="Measured on, never trained on: fold:F, sources:I/N, none."
-)
-@click.option("--epochs", type=click.IntRange(1), default=42)
-@click.option("--batch-size", type=click.IntRange(2), default=128)
-@click.option("--learning-rate", type=float, default=2e-3)
-@click.option("--versions", type=click.IntRange(1), default=10, help="Per sound, augmented.")
-@click.option("--synthetic", type=click.IntRange(0), default=150, help="Made per recipe.")
-@click.option("--seed", type=int, default=1)
-@click.option(
-    "--initial",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Weights to start from (.keras).",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "mixed_bfloat16"]),
-    default="float32",
-    help="bfloat16 is faster on processors that have it.",
-)
-@click.option("--processes", type=click.IntRange(1), default=os.cpu_count() or 1)
+@_PROCESSES
 def train(
     corpus: Path,
-    name: str,
     arch: str,
+    as_json: bool,
     models: Path,
     results: Path,
     cache: Path,
-    hold_out: str,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    versions: int,
-    synthetic: int,
-    seed: int,
-    initial: str | None,
-    precision: str,
     processes: int,
+    **given: Any,
 ) -> None:
-    """Train on CORPUS (a corpus.csv, or folders <Label>/…), measure, and write the model folder.
+    """Train on CORPUS, measure on what is held out, and write the model folder.
 
     A run that was killed goes on where it was when it is started again with the same options.
     """
-    from drumwatchd.training import train as training
-    from drumwatchd.training.settings import FEATURES_OF, TrainingConfig
+    from drumwatchd.training.artefacts import RunFiles
+    from drumwatchd.training.progress import Progress
 
-    config = TrainingConfig(
-        name=name,
-        arch=arch,
-        corpus=str(corpus),
-        hold_out=hold_out,
-        n_versions=versions,
-        n_synthetic=synthetic,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        initial=initial or "",
-        precision=precision,
-        seed=seed,
-        features=FEATURES_OF[arch],
-    )
-    run = training.train(config, folder=results / name, cache=cache, processes=processes, say=_say)
-    _finish(run, results / name, models / name)
+    config = _configuration(arch, corpus, given)
+    files = RunFiles(config.name, models, results)
+    with Progress() as progress:
+        _finish(_run(config, files, cache, processes, progress), files, progress, as_json=as_json)
 
 
 @cli.command()
 @_CORPUS
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--models", type=_FOLDER, default=Path("models"), help="Where the model folder goes.")
+@click.argument("name")
+@_JSON
+@_MODELS
+@_RESULTS
 @_CACHE
-def export(corpus: Path, run: Path, models: Path, cache: Path) -> None:
-    """Measure the finished RUN (a folder under results/) and write its model folder."""
-    from drumwatchd.training import train as training
+def export(
+    corpus: Path, name: str, as_json: bool, models: Path, results: Path, cache: Path
+) -> None:
+    """Measure the trained network NAME (NAME.keras in --models) and write its model folder again."""
+    from drumwatchd.training.artefacts import RunFiles
+    from drumwatchd.training.progress import Progress
+    from drumwatchd.training.train import load_run
 
-    finished = training.load_run(run, corpus, cache)
-    _finish(finished, run, models / finished.config.name)
+    files = RunFiles(_checked_name(name), models, results)
+    with Progress() as progress:
+        _finish(load_run(files, corpus, cache), files, progress, as_json=as_json)
 
 
 @cli.command()
 @_CORPUS
 @click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--hold-out", default=None, help="Measured part; else the one its card holds out.")
-@click.option("--json", "as_json", is_flag=True, help="Figures as JSON.")
+@click.option(
+    "--hold-out", default=None, help="Measured part.  [default: what the model's card holds out]"
+)
+@_JSON
 @_RESULTS
 def evaluate(corpus: Path, model: Path, hold_out: str | None, as_json: bool, results: Path) -> None:
-    """Measure the exported MODEL (a model folder) as the daemon runs it, decoding included."""
-    from drumwatchd.training.evaluate import evaluate_model
+    """Measure the exported MODEL (a model folder) as the daemon runs it, decoding included.
 
-    _report(evaluate_model(model, corpus, hold_out), results / model.name, as_json=as_json)
+    Leaves a classification report, text and JSON, and the confusion matrix in --results.
+    """
+    from drumwatchd.training.artefacts import (
+        RunFiles,
+        classification_report,
+        write_report,
+        write_skipped,
+    )
+    from drumwatchd.training.evaluate import judge_corpus
+    from drumwatchd.training.progress import Progress
+
+    files = RunFiles(model.resolve().name, model.parent, results)
+    with Progress() as progress:
+        judged = judge_corpus(
+            model, corpus, hold_out, lambda done, total: progress.step("sounds", done, total)
+        )
+        if judged.skipped:
+            progress.say(f"{len(judged.skipped)} files can't be read: {files.skipped}")
+    write_skipped(files, judged.skipped)
+    report = classification_report(files.name, judged)
+    write_report(files, report)
+    _print(report.as_dict(), report.as_text(), as_json=as_json)
 
 
-def _finish(run: TrainingRun, results: Path, folder: Path) -> None:
-    from drumwatchd.training.export import export as write_model
-    from drumwatchd.training.export import round_to_float16
-    from drumwatchd.training.train import figures_of
+@cli.command()
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@_JSON
+@_RESULTS
+def compare(names: tuple[str, ...], as_json: bool, results: Path) -> None:
+    """Put the figures of several models beside each other; of all in --results, if none is named.
 
+    Reads the reports that train, export and evaluate leave, and draws model_comparison.png.
+    """
+    from drumwatchd.training.artefacts import (
+        SCHEMA,
+        comparison_text,
+        draw_comparison,
+        read_report,
+        reports_in,
+    )
+
+    found = [read_report(results, Path(name).name.removesuffix(".keras")) for name in names]
+    reports = found or reports_in(results)
+    draw_comparison(reports, results / "model_comparison.png")
+    _print({"schema": SCHEMA, "models": reports}, comparison_text(reports), as_json=as_json)
+
+
+def _configuration(arch: str, corpus: Path, given: dict[str, Any]) -> RunConfig:
+    """The settings of a run: those given, the design's own defaults for the rest."""
+    given = {name: value for name, value in given.items() if value is not None}
+    kind = config_kind(arch)
+    known = {field.name for field in dataclasses.fields(kind)}
+    foreign = sorted(set(given) - known)
+    if foreign:
+        raise UsageError(f"{arch} has no {', '.join(foreign)} to set")
+    if arch in REFERENCE_DESIGNS:
+        given.setdefault("name", arch)
+    config = kind(arch=arch, corpus=str(corpus), features=FEATURES_OF[arch], **given)
+    _checked_name(config.name)
+    return config
+
+
+def _checked_name(name: str) -> str:
+    if name != Path(name).name or name.startswith("."):
+        raise UsageError(f"{name!r} can't be the name of a file")
+    return name
+
+
+def _run(
+    config: RunConfig, files: RunFiles, cache: Path, processes: int, progress: Progress
+) -> TrainingRun:
+    from drumwatchd.training.reference import train_reference
+    from drumwatchd.training.train import train
+
+    if isinstance(config, ReferenceConfig):
+        return train_reference(config, files, cache=cache, processes=processes, progress=progress)
+    return train(config, files, cache=cache, processes=processes, progress=progress)
+
+
+def _finish(run: TrainingRun, files: RunFiles, progress: Progress, *, as_json: bool) -> None:
+    """From a trained network to its pictures, its reports and its model folder."""
+    from drumwatchd.training.artefacts import classification_report, draw_training, write_report
+    from drumwatchd.training.export import export, round_to_float16
+    from drumwatchd.training.train import judge_held_out
+
+    draw_training(run.history, files.training_picture)
     round_to_float16(run.model)
-    figures = figures_of(run.model, run.held_out_x, run.held_out)
-    write_model(
+    judged = judge_held_out(run)
+    report = None if judged is None else classification_report(files.name, judged)
+    export(
         run.model,
         run.config,
-        folder,
-        figures=figures,
+        files.model_folder,
+        figures=None if report is None else report.figures,
         training=run.training,
         check_x=run.held_out_x,
-        history=run.history,
     )
-    _say(f"model: {folder}")
-    if figures is not None:
-        _report(figures, results, as_json=False)
+    progress.say(f"model: {files.model_folder}")
+    if report is not None:
+        write_report(files, report)
+        _print(report.as_dict(), report.as_text(), as_json=as_json)
 
 
-def _report(figures: Figures, results: Path, *, as_json: bool) -> None:
-    """Print the figures; leave them, and the confusion matrix as a picture, in `results`."""
-    from drumwatchd.training.evaluate import draw_confusion, report
-
-    results.mkdir(parents=True, exist_ok=True)
-    figures_json = json.dumps({"schema": 1, **figures.as_dict()}, indent=2)
-    (results / "figures.json").write_text(figures_json + "\n", encoding="utf-8")
-    (results / "report.txt").write_text(report(figures) + "\n", encoding="utf-8")
-    draw_confusion(figures, results / "confusion_matrix.png")
-    click.echo(figures_json if as_json else report(figures))
-
-
-def _say(message: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')} {message}", err=True)
+def _print(values: dict[str, Any], text: str, *, as_json: bool) -> None:
+    click.echo(json.dumps(values, indent=2) if as_json else text)
 
 
 def main() -> None:

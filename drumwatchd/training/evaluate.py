@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,13 @@ class Figures:
         six_accuracy: the same, among sounds of the six labels.
         fine_accuracy: best of the 34 is the true one.
         misc_recall: sounds of no folder that are put into misc.
+        non_drums_in_misc: sounds of the label FX that are filed in misc, by label or by doubt.
+        six_filed: sounds of the six labels that are filed where they belong.
         recall: per folder.
         precision: per folder.
         coverage: share of sounds with a confidence at the threshold or above.
         covered_accuracy: accuracy among those.
-        threshold: of the two above.
+        threshold: of coverage, and of what is filed.
         calibration_error: expected calibration error of the confidence, 15 bins.
         confusion: counts, rows true, columns judged, both in the order of `FOLDERS`.
     """
@@ -49,6 +50,8 @@ class Figures:
     six_accuracy: float
     fine_accuracy: float
     misc_recall: float
+    non_drums_in_misc: float
+    six_filed: float
     recall: dict[str, float]
     precision: dict[str, float]
     coverage: float
@@ -86,6 +89,8 @@ def measure(
         six_accuracy=_mean(right[six]),
         fine_accuracy=float((probabilities.argmax(axis=1) == true_fine).mean()),
         misc_recall=_mean(right[~six]),
+        non_drums_in_misc=_mean((~covered | right)[true_fine == FINE_LABELS.index("FX")]),
+        six_filed=_mean((covered & right)[six]),
         recall=dict(zip(FOLDERS, recall.tolist(), strict=True)),
         precision=dict(zip(FOLDERS, precision.tolist(), strict=True)),
         coverage=float(covered.mean()),
@@ -96,17 +101,42 @@ def measure(
     )
 
 
-def evaluate_model(folder: Path, corpus: Path, hold_out: str | None = None) -> Figures:
-    """Measure a model folder through the daemon's own analysis, one file at a time.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a network said of labelled sounds.
+
+    Attributes:
+        examples: the sounds.
+        probabilities: of the fine labels, float32 [shape=(n, 34)].
+        hold_out: which part of the corpus they are.
+        threshold: of the confidence.
+        skipped: (path, reason) of sounds that couldn't be read.
+    """
+
+    examples: list[Example]
+    probabilities: npt.NDArray[np.float32]
+    hold_out: str
+    threshold: float
+    skipped: list[tuple[str, str]]
+
+
+def judge_corpus(
+    folder: Path,
+    corpus: Path,
+    hold_out: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Judged:
+    """Let a model folder judge a corpus through the daemon's own analysis, one file at a time.
 
     Args:
         folder: of the model.
         corpus: labelled sounds.
         hold_out: which part of them (`corpus.split`); what the model's card holds out, if None.
+        progress: told how many of how many are done.
 
     Raises:
         ModelError: if the model can't be used.
-        UsageError: if the fold is empty.
+        UsageError: if there is nothing in that part.
     """
     from drumwatchd.analysis import audio
     from drumwatchd.analysis.classifier import Classifier
@@ -116,15 +146,21 @@ def evaluate_model(folder: Path, corpus: Path, hold_out: str | None = None) -> F
     if hold_out is None:
         hold_out = str(classifier.card.details.get("training", {}).get("hold_out", "none"))
     extractor = FeatureExtractor(classifier.card.features)
-    examples, judged = [], []
-    for example in split(read_corpus(corpus), hold_out)[1]:
-        with contextlib.suppress(AnalysisError, SourceChangedError):
+    examples, judged, skipped = [], [], []
+    wanted = split(read_corpus(corpus), hold_out)[1]
+    for number, example in enumerate(wanted, 1):
+        try:
             y = audio.load(example.path, classifier.card.features).y
+        except (AnalysisError, SourceChangedError) as error:
+            skipped.append((example.path, error.message))
+        else:
             judged.append(classifier.predict(extractor(y)[None])[1][0])
             examples.append(example)
+        progress(number, len(wanted))
     if not examples:
         raise UsageError(f"no readable sounds in {hold_out}", path=str(corpus))
-    return measure(np.stack(judged), examples, classifier.card.confidence_threshold)
+    threshold = classifier.card.confidence_threshold
+    return Judged(examples, np.stack(judged), hold_out, threshold, skipped)
 
 
 def calibration_error(
@@ -155,35 +191,8 @@ def report(figures: Figures) -> str:
         f"confidence ≥ {figures.threshold:.2f}: {figures.coverage:.3f} of the sounds, "
         f"{figures.covered_accuracy:.3f} of them right",
         f"calibration error         {figures.calibration_error:.3f}",
-        "",
-        f"{'':8}{'recall':>8}{'precision':>11}",
-    ]
-    lines += [
-        f"{folder:8}{figures.recall[folder]:8.3f}{figures.precision[folder]:11.3f}"
-        for folder in FOLDERS
     ]
     return "\n".join(lines)
-
-
-def draw_confusion(figures: Figures, path: Path) -> None:
-    """The confusion matrix as a picture, rows normalised to one."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    counts = np.array(figures.confusion)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(6, 5.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
-    axes.set_xticks(range(len(FOLDERS)), FOLDERS, rotation=45)
-    axes.set_yticks(range(len(FOLDERS)), FOLDERS)
-    axes.set_xlabel("judged")
-    axes.set_ylabel("true")
-    for row, column in np.ndindex(counts.shape):
-        color = "white" if share[row, column] > 0.6 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=color)
-    figure.savefig(path, dpi=110)
 
 
 def _kit_means(right: npt.NDArray[np.bool_], examples: Sequence[Example]) -> list[float]:

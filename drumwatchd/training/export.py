@@ -1,9 +1,8 @@
-"""From a trained network to a model folder: `.keras`, `.tflite` in float16, tables and the card."""
+"""From a trained network to a model folder: `.tflite` in float16, tables and the card."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import importlib.metadata
 import io
@@ -13,7 +12,7 @@ import platform
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from drumwatchd.errors import ModelError
 from drumwatchd.training.corpus import Example
 from drumwatchd.training.evaluate import Figures
 from drumwatchd.training.networks import EMBEDDING_SIZE
-from drumwatchd.training.settings import TrainingConfig
+from drumwatchd.training.settings import RunConfig, settings_of
 
 Array = npt.NDArray[np.float32]
 
@@ -41,13 +40,12 @@ _LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "soundfile", "soxr")
 
 def export(
     model: keras.Model,
-    config: TrainingConfig,
+    config: RunConfig,
     folder: Path,
     *,
     figures: Figures | None,
     training: Sequence[Example],
     check_x: Array,
-    history: Mapping[str, Sequence[float]] | None = None,
     confidence_threshold: float = 0.5,
     created: datetime | None = None,
 ) -> Path:
@@ -60,7 +58,6 @@ def export(
         figures: measured on the held-out fold.
         training: the examples it was trained on.
         check_x: features to compare Keras and TFLite on, float32 [shape=(n, bands, frames)].
-        history: of the training, one value per epoch.
         confidence_threshold: of the figures.
         created: for the card; now, if left out.
 
@@ -73,9 +70,6 @@ def export(
     try:
         weights = to_tflite(model)
         (part / model_card.WEIGHTS_NAME).write_bytes(weights)
-        model.save(part / "model.keras", include_optimizer=False)
-        _write_json(part / "training.json", _settings(config))
-        _write_json(part / "history.json", history or {})
         _write_json(part / model_card.LABEL_MAPPING_NAME, dict(enumerate(FINE_LABELS)))
         _write_json(part / model_card.CANONICAL_MAPPING_NAME, CANONICAL_OF)
         card = _card(folder.name, model, config, figures, training, confidence_threshold)
@@ -156,12 +150,12 @@ def check_parity(model: keras.Model, folder: Path, x: Array) -> dict[str, float]
 def _card(
     model_id: str,
     model: keras.Model,
-    config: TrainingConfig,
+    config: RunConfig,
     figures: Figures | None,
     training: Sequence[Example],
     confidence_threshold: float,
 ) -> dict[str, Any]:
-    settings = _settings(config)
+    settings = settings_of(config)
     features = settings.pop("features")
     return {
         "format": model_card.FORMAT_VERSION,
@@ -185,11 +179,6 @@ def _card(
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
-
-
-def _settings(config: TrainingConfig) -> dict[str, Any]:
-    """The configuration without the path of one machine."""
-    return {key: value for key, value in dataclasses.asdict(config).items() if key != "corpus"}
 
 
 def _data_of(training: Sequence[Example]) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from drumwatchd.analysis.model_card import FeatureSpec
 
@@ -39,7 +41,22 @@ MFCC = dataclasses.replace(
     offset=0.0,
     scale=100.0,
 )
-FEATURES_OF = {"residual_cnn": LOG_MEL, "model1": MFCC}
+# 128 bands by 128 frames: the hop is the shortest with which the window ends within 128 frames.
+SQUARE_LOG_MEL = dataclasses.replace(
+    LOG_MEL,
+    hop_length=391,
+    n_mels=128,
+    fmin=0.0,
+    fmax=22_050.0,
+    htk=False,
+    offset=80.0,
+    scale=80.0,
+)
+FEATURES_OF = {"residual_cnn": LOG_MEL, "model1": MFCC, "model2": SQUARE_LOG_MEL}
+REFERENCE_DESIGNS = ("model1", "model2")
+
+
+CHANGES = ("speed", "saturate", "equalise", "reverberate", "crush", "noise", "shift_onset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +68,13 @@ class TrainingConfig:
         arch: a key of `networks.NETWORKS`.
         corpus: folder with `corpus.csv` or `<Label>/…`.
         hold_out: what is never trained on; the figures are measured there (`corpus.split`).
+        extra: more corpora to train on; what is held out is held out of them as well.
         n_versions: versions of each sound, the plain one included.
-        n_synthetic: synthesised examples per recipe.
-        epochs: passes; one pass draws as many examples as there are.
+        changes: how versions may differ, keys of `augment.CHANGES` and ``shift_onset``.
+        n_synthetic: synthesised examples per label, at most.
+        width: factor on the network's channels.
+        epochs: passes.
+        draws: examples drawn per pass; 0 for as many as there are.
         batch_size: examples per step.
         learning_rate: at its highest, after one epoch of warm-up; falls to zero as a cosine.
         weight_decay: of AdamW.
@@ -62,6 +83,12 @@ class TrainingConfig:
         label_balance: examples are drawn ∝ (count of their label)^-label_balance.
         kit_balance: and ∝ (size of their kit)^-kit_balance.
         mixup: Beta parameter of mixup; 0 for none.
+        masks: hide bands and frames (SpecAugment).
+        loss: ``cross_entropy``, or ``generalised`` (Zhang & Sabuncu, 2018), which heeds wrong labels
+            less.
+        opinions: `.npz` with `paths` and fine `probabilities` that other networks gave; empty for
+            none.
+        opinion_weight: share of those in the targets.
         ema: momentum of the averaged weights, the ones that are kept; 0 for none.
         initial: `.keras` file to start from instead of random weights; empty for none.
         precision: Keras policy while training; `mixed_bfloat16` is faster where the processor has it.
@@ -72,10 +99,14 @@ class TrainingConfig:
     name: str = "drumwatchd-1"
     arch: str = "residual_cnn"
     corpus: str = ""
+    extra: tuple[str, ...] = ()
     hold_out: str = "fold:1"
     n_versions: int = 10
+    changes: tuple[str, ...] = CHANGES
     n_synthetic: int = 150
+    width: float = 1.0
     epochs: int = 42
+    draws: int = 0
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.03
@@ -84,8 +115,74 @@ class TrainingConfig:
     label_balance: float = 0.5
     kit_balance: float = 0.25
     mixup: float = 0.3
+    masks: bool = True
+    loss: str = "cross_entropy"
+    opinions: str = ""
+    opinion_weight: float = 0.5
     ema: float = 0.998
     initial: str = ""
     precision: str = "float32"
     seed: int = 1
     features: FeatureSpec = field(default=LOG_MEL)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceConfig:
+    """Every choice of a run of one of the reference designs; written beside its weights.
+
+    Attributes:
+        name: of the run's files.
+        arch: one of `REFERENCE_DESIGNS`.
+        corpus: folder with `corpus.csv` or `<Label>/…`.
+        hold_out: what is never trained on; the figures are measured there (`corpus.split`).
+        batch_size: examples per step.
+        epochs: at most; each of the two stages of Model 2 has as many.
+        learning_rate: of Adam, at the start.
+        validation_split: share of the training sounds, whole kits, that is only looked at.
+        early_stopping_patience: epochs without a better validation loss after which it ends.
+        reduce_lr_patience: and after which the learning rate is halved.
+        seed: of everything random.
+        features: the network's input.
+    """
+
+    # Plain sounds of the corpus only.
+    n_versions: ClassVar[int] = 1
+    changes: ClassVar[tuple[str, ...]] = ()
+    n_synthetic: ClassVar[int] = 0
+
+    name: str = "model1"
+    arch: str = "model1"
+    corpus: str = ""
+    extra: tuple[str, ...] = ()
+    hold_out: str = "fold:1"
+    batch_size: int = 32
+    epochs: int = 50
+    learning_rate: float = 5e-4
+    validation_split: float = 0.2
+    early_stopping_patience: int = 5
+    reduce_lr_patience: int = 3
+    seed: int = 1
+    features: FeatureSpec = field(default=MFCC)
+
+
+RunConfig = TrainingConfig | ReferenceConfig
+
+
+def config_kind(arch: str) -> type[TrainingConfig] | type[ReferenceConfig]:
+    """The settings that a run of `arch` has."""
+    return ReferenceConfig if arch in REFERENCE_DESIGNS else TrainingConfig
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """The configuration as plain values, without the path of one machine."""
+    return {key: value for key, value in dataclasses.asdict(config).items() if key != "corpus"}
+
+
+def config_from(settings: Mapping[str, Any]) -> RunConfig:
+    """The configuration that `settings_of` gave.
+
+    Raises:
+        KeyError, TypeError: `settings` are something else.
+    """
+    features = FeatureSpec(**settings["features"])
+    return config_kind(settings["arch"])(**{**settings, "features": features})

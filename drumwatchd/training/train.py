@@ -7,10 +7,9 @@ References:
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,28 +19,18 @@ import numpy as np
 import numpy.typing as npt
 
 from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
-from drumwatchd.analysis.model_card import FeatureSpec
 from drumwatchd.errors import UsageError
+from drumwatchd.training.artefacts import RunFiles, write_json, write_skipped
 from drumwatchd.training.batches import Batches
-from drumwatchd.training.corpus import (
-    Example,
-    read_corpus,
-    split,
-    thin_labels,
-)
-from drumwatchd.training.evaluate import Figures, measure
-from drumwatchd.training.feature_cache import (
-    SYNTHETIC_SOURCE,
-    FeatureSet,
-    cached_features,
-    synthetic_examples,
-)
+from drumwatchd.training.corpus import Example, read_corpus, split
+from drumwatchd.training.evaluate import Judged
+from drumwatchd.training.feature_cache import FeatureSet, cached_features
 from drumwatchd.training.networks import NETWORKS
-from drumwatchd.training.settings import TrainingConfig
+from drumwatchd.training.preparation import prepare
+from drumwatchd.training.progress import Progress
+from drumwatchd.training.settings import RunConfig, TrainingConfig, config_from, settings_of
 
 Array = npt.NDArray[np.float32]
-
-CONFIG_NAME, HISTORY_NAME, KERAS_NAME = "training.json", "history.json", "model.keras"
 
 
 @dataclass(frozen=True)
@@ -53,150 +42,164 @@ class TrainingRun:
         config: as run.
         history: one value per epoch, by name.
         training: the examples trained on, synthetic ones left out.
-        held_out: the examples measured on.
-        held_out_x: their features, float32 [shape=(n, bands, frames)].
+        held_out: the examples measured on, and their features.
         skipped: (path, reason) of unreadable files.
     """
 
     model: keras.Model
-    config: TrainingConfig
+    config: RunConfig
     history: dict[str, list[float]]
     training: list[Example]
-    held_out: list[Example]
-    held_out_x: Array
+    held_out: FeatureSet
     skipped: list[tuple[str, str]]
+
+    @property
+    def held_out_x(self) -> Array:
+        """Features of the held-out sounds, float32 [shape=(n, bands, frames)]."""
+        return self.held_out.x[:, 0].astype(np.float32)
 
 
 def train(
     config: TrainingConfig,
+    files: RunFiles,
     *,
-    folder: Path,
     cache: Path,
     processes: int = 1,
-    say: Callable[[str], None] = print,
+    progress: Progress | None = None,
 ) -> TrainingRun:
-    """One whole run; leaves its configuration, history and network in `folder`."""
+    """One whole run; leaves network, configuration and history where `files` says."""
+    progress = progress or Progress()
     keras.utils.set_random_seed(config.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / CONFIG_NAME, dataclasses.asdict(config))
-
-    examples = read_corpus(config.corpus)
-    training, held_out = split(examples, config.hold_out)
-    for label, count in thin_labels(training).items():
-        say(f"few examples of {label}: {count}")
-    features, held_out_features = _all_features(config, training, held_out, cache, processes, say)
-    held_out_x = held_out_features.x[:, 0].astype(np.float32)
+    data = prepare(config, cache, processes, progress)
 
     keras.config.set_dtype_policy(config.precision)
-    trained = NETWORKS[config.arch](config.features.shape, len(FINE_LABELS))
+    trained = NETWORKS[config.arch](config.features.shape, len(FINE_LABELS), config.width)
     keras.config.set_dtype_policy("float32")
     if config.initial:
         start = keras.models.load_model(config.initial, compile=False)
         trained.set_weights(start.get_weights())
-    say(f"{config.arch}: {trained.count_params():,} parameters, {len(features.examples):,} sounds")
-    history = _fit(trained, Batches(features, config), config, _backup_of(config, folder), say)
-    _write_json(folder / HISTORY_NAME, history)
+    batches = Batches(data.sets, data.trained_on.__contains__, config)
+    progress.say(
+        f"{config.arch}: {trained.count_params():,} parameters, {len(batches.examples):,} sounds"
+    )
+    unfinished = files.unfinished(json.dumps(dataclasses.asdict(config), sort_keys=True))
+    history = _fit(trained, batches, config, unfinished, progress)
 
     # A float32 network of the same weights, without the optimizer: its moments are twice the
     # weights and of no use to anyone else.
-    model = NETWORKS[config.arch](config.features.shape, len(FINE_LABELS))
+    model = NETWORKS[config.arch](config.features.shape, len(FINE_LABELS), config.width)
     model.set_weights(trained.get_weights())
-    model.save(folder / KERAS_NAME, include_optimizer=False)
-    return TrainingRun(
-        model=model,
-        config=config,
-        history=history,
-        training=training,
-        held_out=held_out_features.examples,
-        held_out_x=held_out_x,
-        skipped=features.skipped + held_out_features.skipped,
-    )
+    run = TrainingRun(model, config, history, data.training, data.held_out, data.skipped)
+    save_run(run, files)
+    shutil.rmtree(unfinished)
+    return run
 
 
-def load_run(folder: Path, corpus: str | Path, cache: Path) -> TrainingRun:
-    """A finished run from its folder, with the features of the fold of `corpus` it left out.
+def save_run(run: TrainingRun, files: RunFiles) -> None:
+    """Leave network, configuration, history, and the list of unreadable files."""
+    files.models.mkdir(parents=True, exist_ok=True)
+    run.model.save(files.keras, include_optimizer=False)
+    write_json(files.config, settings_of(run.config))
+    write_json(files.history, run.history)
+    write_skipped(files, run.skipped)
+
+
+def load_run(files: RunFiles, corpus: str | Path, cache: Path) -> TrainingRun:
+    """A finished run, with the features of what it held out of `corpus`.
 
     Raises:
-        UsageError: if the folder holds no finished run.
+        UsageError: if there is no finished run of that name.
     """
     try:
-        values = json.loads((folder / CONFIG_NAME).read_text(encoding="utf-8"))
-        history = json.loads((folder / HISTORY_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError("not the folder of a finished run", path=str(folder)) from error
-    values["features"] = FeatureSpec(**values["features"])
-    config = TrainingConfig(**values)
+        config = config_from(json.loads(files.config.read_text(encoding="utf-8")))
+        history = json.loads(files.history.read_text(encoding="utf-8"))
+        model = keras.models.load_model(files.keras, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"no finished run {files.name}", path=str(files.models)) from error
     training, held_out = split(read_corpus(corpus), config.hold_out)
     features = cached_features(
         held_out, config.features, n_versions=1, seed=config.seed, folder=cache
     )
-    x = features.x[:, 0].astype(np.float32)
-    model = keras.models.load_model(folder / KERAS_NAME, compile=False)
-    return TrainingRun(
-        model=model,
-        config=config,
-        history=history,
-        training=training,
-        held_out=features.examples,
-        held_out_x=x,
-        skipped=features.skipped,
-    )
+    return TrainingRun(model, config, history, training, features, features.skipped)
 
 
-def figures_of(model: keras.Model, x: Array, examples: Sequence[Example]) -> Figures | None:
-    """Measure `model` on features `x`, float32 [shape=(n, bands, frames)]; None without any."""
-    if not len(x):
+def judge_held_out(run: TrainingRun, threshold: float = 0.5) -> Judged | None:
+    """What the run's network says of the sounds it held out; None if it held out none."""
+    examples = run.held_out.examples
+    if not examples:
         return None
-    outputs = model.predict(x, batch_size=256, verbose=0)
-    return measure(outputs["probabilities"], examples)
+    outputs = run.model.predict(run.held_out_x, batch_size=256, verbose=0)
+    skipped = run.held_out.skipped
+    return Judged(examples, outputs["probabilities"], run.config.hold_out, threshold, skipped)
 
 
 def _fit(
     model: keras.Model,
     batches: Batches,
     config: TrainingConfig,
-    backup: Path,
-    say: Callable[[str], None],
+    unfinished: Path,
+    progress: Progress,
 ) -> dict[str, list[float]]:
     """Train in place. The held-out fold isn't looked at meanwhile: nothing is tuned on it."""
     probabilities = keras.Model(model.input, model.get_layer("probabilities").output)
     probabilities.compile(
-        optimizer=_optimizer(config, len(batches)), loss=fine_and_folded_loss(config.fold_weight)
+        optimizer=_optimizer(config, len(batches)), loss=fine_and_folded_loss(config)
     )
-    backup.mkdir(parents=True, exist_ok=True)
-    record = backup / HISTORY_NAME
-    history: dict[str, list[float]] = {"loss": [], "learning_rate": []}
-    if record.is_file():
-        history = json.loads(record.read_text(encoding="utf-8"))
-
-    def on_epoch_end(epoch: int, logs: dict[str, float]) -> None:
-        rate = float(keras.ops.convert_to_numpy(probabilities.optimizer.learning_rate))
-        for name, value in (("loss", float(logs["loss"])), ("learning_rate", rate)):
-            history[name] = [*history[name][:epoch], value]
-        _write_json(record, history)
-        say(f"epoch {epoch + 1} of {config.epochs}: loss {logs['loss']:.4f}")
-
-    callbacks = [
-        keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end),
-        # A killed run goes on from its last epoch when it is started again.
-        keras.callbacks.BackupAndRestore(str(backup)),
-    ]
+    record = Record(unfinished, f"epochs of {config.name}", config.epochs, progress)
+    # A killed run goes on from its last epoch when it is started again.
+    callbacks = [record, keras.callbacks.BackupAndRestore(str(unfinished))]
     probabilities.fit(batches, epochs=config.epochs, verbose=0, callbacks=callbacks)
-    return history
+    return record.history
 
 
-def fine_and_folded_loss(fold_weight: float) -> Callable[[Any, Any], Any]:
-    """Cross-entropy on the fine labels plus that on the folders: a rim for a snare is half right."""
+class Record(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships no types
+    """Keeps each epoch's figures in `folder`, so that a resumed run has them all; tells progress."""
+
+    def __init__(self, folder: Path, what: str, epochs: int, progress: Progress) -> None:
+        super().__init__()
+        self._path = folder / "history.json"
+        self._what, self._epochs, self._progress = what, epochs, progress
+        self.history: dict[str, list[float]] = {}
+        if self._path.is_file():
+            self.history = json.loads(self._path.read_text(encoding="utf-8"))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        """Add one value to each curve."""
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        for name, value in {**logs, "learning_rate": rate}.items():
+            self.history[name] = [*self.history.get(name, [])[:epoch], float(value)]
+        write_json(self._path, self.history)
+        note = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in logs.items())
+        self._progress.step(self._what, epoch + 1, self._epochs, note)
+
+
+def fine_and_folded_loss(config: TrainingConfig) -> Callable[[Any, Any], Any]:
+    """The loss on the fine labels plus that on the folders: a rim for a snare is half right."""
     fold = keras.ops.convert_to_tensor(fold_matrix())
+    one: Callable[[Any, Any], Any] = LOSSES[config.loss]
 
     def loss(y_true: Any, y_pred: Any) -> Any:
-        fine = keras.losses.categorical_crossentropy(y_true, y_pred)
-        folded = keras.losses.categorical_crossentropy(
-            keras.ops.matmul(y_true, fold), keras.ops.matmul(y_pred, fold)
-        )
-        return fine + fold_weight * folded
+        folded = one(keras.ops.matmul(y_true, fold), keras.ops.matmul(y_pred, fold))
+        return one(y_true, y_pred) + config.fold_weight * folded
 
     return loss
+
+
+def generalised_cross_entropy(y_true: Any, y_pred: Any, q: float = 0.5) -> Any:
+    """Between cross-entropy (q → 0) and mean absolute error (q = 1): one wrong label weighs less.
+
+    References:
+        Zhang & Sabuncu, "Generalized Cross Entropy Loss for Training Deep Neural Networks with
+        Noisy Labels", 2018.
+    """
+    likely = keras.ops.clip(y_pred, keras.backend.epsilon(), 1.0)
+    return keras.ops.sum(y_true * (1.0 - likely**q) / q, axis=-1)
+
+
+LOSSES = {
+    "cross_entropy": keras.losses.categorical_crossentropy,
+    "generalised": generalised_cross_entropy,
+}
 
 
 def fold_matrix() -> Array:
@@ -206,44 +209,6 @@ def fold_matrix() -> Array:
     for row, label in enumerate(FINE_LABELS):
         matrix[row, folders.index(CANONICAL_OF[label])] = 1.0
     return matrix
-
-
-def _backup_of(config: TrainingConfig, folder: Path) -> Path:
-    """Where an unfinished run is kept; one with other settings starts anew."""
-    settings = json.dumps(dataclasses.asdict(config), sort_keys=True)
-    return folder / f"unfinished-{hashlib.sha256(settings.encode()).hexdigest()[:12]}"
-
-
-def _all_features(
-    config: TrainingConfig,
-    training: Sequence[Example],
-    held_out: Sequence[Example],
-    cache: Path,
-    processes: int,
-    say: Callable[[str], None],
-) -> tuple[FeatureSet, FeatureSet]:
-    def progress(done: int, total: int) -> None:
-        if done % 1000 == 0 or done == total:
-            say(f"features: {done:,} of {total:,}")
-
-    def features_of(examples: Sequence[Example], n_versions: int) -> FeatureSet:
-        return cached_features(
-            examples,
-            config.features,
-            n_versions=n_versions,
-            seed=config.seed,
-            folder=cache,
-            processes=processes,
-            progress=progress,
-        )
-
-    made = synthetic_examples(training, config.n_synthetic)
-    sets = features_of([*training, *made], config.n_versions), features_of(held_out, 1)
-    for path, reason in [*sets[0].skipped, *sets[1].skipped]:
-        say(f"skipped {path}: {reason}")
-    if all(example.source == SYNTHETIC_SOURCE for example in sets[0].examples):
-        raise UsageError("none of the sounds to train on can be read", path=config.corpus)
-    return sets
 
 
 def _optimizer(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -265,9 +230,3 @@ def _optimizer(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
-
-
-def _write_json(path: Path, value: object) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)

@@ -1,0 +1,140 @@
+"""What every run begins with: the corpus, parted, and the features of both sides. No TensorFlow."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from drumwatchd.errors import UsageError
+from drumwatchd.training.corpus import Example, read_corpus, split, thin_labels, unit_of
+from drumwatchd.training.feature_cache import (
+    FeatureSet,
+    cached_features,
+    synthetic_examples,
+)
+from drumwatchd.training.progress import Progress
+from drumwatchd.training.settings import RunConfig
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedData:
+    """Both sides of a corpus.
+
+    Attributes:
+        training: examples of the corpus that are trained on.
+        sets: features of the whole corpus, of what was added to it, and of synthesised sounds;
+            mapped from the cache, never copied.
+        trained_on: those of their examples that are trained on.
+        held_out: features of what is measured on.
+    """
+
+    training: list[Example]
+    sets: list[FeatureSet]
+    trained_on: frozenset[Example]
+    held_out: FeatureSet
+
+    @property
+    def features(self) -> FeatureSet:
+        """A copy of all that is trained on."""
+        return FeatureSet(
+            np.concatenate([part.x[rows] for part, rows in self._chosen()]),
+            [part.examples[row] for part, rows in self._chosen() for row in rows],
+            self.skipped,
+        )
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """(path, reason) of files that couldn't be read."""
+        return [reason for part in self.sets for reason in part.skipped]
+
+    def _chosen(self) -> list[tuple[FeatureSet, list[int]]]:
+        return [(part, _rows(part, self.trained_on)) for part in self.sets]
+
+
+def prepare(
+    config: RunConfig, cache: Path, processes: int = 1, progress: Progress | None = None
+) -> PreparedData:
+    """Read the corpus of a run and compute the features that aren't in the cache yet.
+
+    Raises:
+        UsageError: if there is nothing to train on, or nothing where something is held out.
+    """
+    progress = progress or Progress()
+    examples = read_corpus(config.corpus)
+    training, held_out = split(examples, config.hold_out)
+    _check_sides(training, held_out, config)
+    thin = thin_labels(training)
+    if thin:
+        counts = ", ".join(f"{label} {count}" for label, count in thin.items())
+        progress.say(f"fewer than ten examples: {counts}")
+
+    def features_of(what: str, examples: Sequence[Example]) -> FeatureSet:
+        return cached_features(
+            examples,
+            config.features,
+            n_versions=config.n_versions,
+            changes=config.changes,
+            seed=config.seed,
+            folder=cache,
+            processes=processes,
+            progress=lambda done, total: progress.step(what, done, total),
+        )
+
+    # The whole corpus at once, whatever is held out: other runs then find it in the cache.
+    sets = [features_of("features of the corpus", examples)]
+    for root in config.extra:
+        more = _apart(read_corpus(root), held_out, config.hold_out)
+        sets.append(features_of(f"features of {root}", more))
+        training += more
+    made = synthetic_examples(training, config.n_synthetic)
+    if made:
+        sets.append(features_of("features of synthesised sounds", made))
+    rows = _rows(sets[0], frozenset(held_out))
+    held_out_features = FeatureSet(
+        sets[0].x[rows, :1], [sets[0].examples[row] for row in rows], sets[0].skipped
+    )
+    data = PreparedData(training, sets, frozenset([*training, *made]), held_out_features)
+    for path, reason in data.skipped:
+        progress.say(f"skipped {path}: {reason}")
+    if data.skipped:
+        progress.say(f"{len(data.skipped)} files can't be read and are left out")
+    if not any(_rows(part, frozenset(training)) for part in sets):
+        raise UsageError("none of the sounds to train on can be read", path=config.corpus)
+    return data
+
+
+def _apart(more: Sequence[Example], held_out: Sequence[Example], hold_out: str) -> list[Example]:
+    """Those of `more` that share no kit with `held_out`, or no source where sources are held out."""
+    if hold_out.startswith("sources:"):
+        units = {unit_of(example) for example in held_out}
+        return [example for example in more if unit_of(example) not in units]
+    kits = {(example.source, example.kit) for example in held_out}
+    return [example for example in more if (example.source, example.kit) not in kits]
+
+
+def _rows(part: FeatureSet, wanted: frozenset[Example]) -> list[int]:
+    return [row for row, example in enumerate(part.examples) if example in wanted]
+
+
+def _check_sides(
+    training: Sequence[Example], held_out: Sequence[Example], config: RunConfig
+) -> None:
+    if training and (held_out or config.hold_out == "none"):
+        return
+    kits = {(example.source, example.kit) for example in [*training, *held_out]}
+    if len(kits) == 1:
+        raise UsageError(
+            "all sounds are of one kit, so none can be held out to measure on",
+            path=config.corpus,
+            hint="make folders <Label>/<kit>/…, or train on everything with --hold-out none",
+        )
+    folds = Counter(example.fold for example in [*training, *held_out])
+    counts = ", ".join(f"{fold}: {folds[fold]}" for fold in sorted(folds))
+    problem = "nothing stands in" if training else "nothing to train on stands outside"
+    raise UsageError(
+        f"{problem} {config.hold_out}", path=config.corpus, hint=f"sounds per fold: {counts}"
+    )
