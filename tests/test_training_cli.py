@@ -58,7 +58,7 @@ def test_features_are_computed_once(tmp_path: Path) -> None:
     first = features(tmp_path, "--versions", "1", "--synthetic", "0")
     assert first.exit_code == 0
     assert "sounds to train on" in first.stdout
-    assert "features to train on" in first.stderr
+    assert "features of the corpus" in first.stderr
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
     again = features(tmp_path, "--versions", "1", "--synthetic", "0")
     assert again.stdout == first.stdout

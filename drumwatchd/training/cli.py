@@ -71,7 +71,7 @@ _HOLD_OUT = _setting(
     "Measured on, never trained on: fold:F, sources:I/N (whole sources), random:I/N or none.",
 )
 _VERSIONS = _setting("--versions", "n_versions", click.IntRange(1), "Per sound, augmented.")
-_SYNTHETIC = _setting("--synthetic", "n_synthetic", click.IntRange(0), "Sounds made per recipe.")
+_SYNTHETIC = _setting("--synthetic", "n_synthetic", click.IntRange(0), "Sounds made per label, at most.")
 _SEED = _setting("--seed", "seed", int, "Of everything random.")
 
 
@@ -122,7 +122,7 @@ def features(
             write_mfcc_json(data / "mfcc_train_data.json", mfcc.features, plain.features, progress)
             write_mfcc_json(data / "mfcc_test_data.json", mfcc.held_out, plain.features, progress)
     click.echo(
-        f"{len(prepared.features.examples)} sounds to train on, {len(prepared.held_out.examples)} "
+        f"{len(prepared.trained_on)} sounds to train on, {len(prepared.held_out.examples)} "
         f"held out ({config.hold_out}), {len(prepared.skipped)} skipped: {cache}"
     )
 
@@ -189,11 +189,13 @@ def train(
     """
     from drumwatchd.training.artefacts import RunFiles
     from drumwatchd.training.progress import Progress
+    from drumwatchd.training.reference import train_any
 
     config = _configuration(arch, corpus, given)
     files = RunFiles(config.name, models, results)
     with Progress() as progress:
-        _finish(_run(config, files, cache, processes, progress), files, progress, as_json=as_json)
+        run = train_any(config, files, cache=cache, processes=processes, progress=progress)
+        _finish(run, files, progress, as_json=as_json)
 
 
 @cli.command()
@@ -290,20 +292,9 @@ def _configuration(arch: str, corpus: Path, given: dict[str, Any]) -> RunConfig:
 
 
 def _checked_name(name: str) -> str:
-    if name != Path(name).name or name.startswith("."):
+    if not name or name != Path(name).name or name.startswith("."):
         raise UsageError(f"{name!r} can't be the name of a file")
     return name
-
-
-def _run(
-    config: RunConfig, files: RunFiles, cache: Path, processes: int, progress: Progress
-) -> TrainingRun:
-    from drumwatchd.training.reference import train_reference
-    from drumwatchd.training.train import train
-
-    if isinstance(config, ReferenceConfig):
-        return train_reference(config, files, cache=cache, processes=processes, progress=progress)
-    return train(config, files, cache=cache, processes=processes, progress=progress)
 
 
 def _finish(run: TrainingRun, files: RunFiles, progress: Progress, *, as_json: bool) -> None:

@@ -30,8 +30,8 @@ from drumwatchd.training.corpus import Example
 from drumwatchd.training.networks import EMBEDDING_SIZE
 from drumwatchd.training.preparation import prepare
 from drumwatchd.training.progress import Progress
-from drumwatchd.training.settings import ReferenceConfig
-from drumwatchd.training.train import Record, TrainingRun, save_run
+from drumwatchd.training.settings import ReferenceConfig, RunConfig
+from drumwatchd.training.train import Record, TrainingRun, save_run, train
 
 Array = npt.NDArray[np.floating[Any]]
 Rows = npt.NDArray[np.int64]
@@ -67,6 +67,20 @@ def autoencoder(shape: tuple[int, int]) -> tuple[keras.Model, keras.Model]:
     return encoder, keras.Model(features, layers.Reshape(shape)(x), name="autoencoder")
 
 
+def train_any(
+    config: RunConfig,
+    files: RunFiles,
+    *,
+    cache: Path,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> TrainingRun:
+    """One whole run of whichever design `config` is for."""
+    if isinstance(config, ReferenceConfig):
+        return train_reference(config, files, cache=cache, processes=processes, progress=progress)
+    return train(config, files, cache=cache, processes=processes, progress=progress)
+
+
 def train_reference(
     config: ReferenceConfig,
     files: RunFiles,
@@ -82,8 +96,8 @@ def train_reference(
     progress = progress or Progress()
     keras.utils.set_random_seed(config.seed)
     data = prepare(config, cache, processes, progress)
-    examples = data.features.examples
-    x = data.features.x[:, 0]
+    features = data.features
+    examples, x = features.examples, features.x[:, 0]
     y = np.eye(len(FINE_LABELS), dtype=np.float32)[[FINE_LABELS.index(e.label) for e in examples]]
     rows, seen = split_kits(examples, config.validation_split, config.seed)
     progress.say(f"{config.arch}: {len(rows):,} sounds to train on, {len(seen):,} to validate with")
