@@ -6,47 +6,41 @@ peak, so that the level of a file doesn't matter.
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 import scipy.signal
+import soundfile
 import soxr
 
 Signal = npt.NDArray[np.float32]
 Generator = np.random.Generator
 
 
-def augment(y: Signal, sr: int, rng: Generator) -> Signal:
+def augment(y: Signal, sr: int, rng: Generator, changes: Sequence[str]) -> Signal:
     """One more way that `y` could have been recorded, processed or stored.
-
-    Decay is left alone: shortening it turns crashes into hats.
 
     Args:
         y: float32 [shape=(n,)], mono.
         sr: Hz.
         rng: decides everything.
+        changes: keys of `CHANGES` that may be made, each with its own probability.
 
     Returns:
         float32 [shape=(m,)], peak 1 unless silent.
     """
     y = _unit(y)
-    if rng.random() < 0.7:
-        y = speed(y, float(np.clip(rng.normal(0.0, 1.7), -4.0, 4.0)))
-    if rng.random() < 0.35:
-        y = saturate(y, float(rng.uniform(1.5, 8.0)))
-    if rng.random() < 0.75:
-        y = equalise(y, sr, rng)
-    if rng.random() < 0.3:
-        y = reverberate(y, sr, rng)
-    if rng.random() < 0.2:
-        y = crush(y, sr, rng)
-    if rng.random() < 0.4:
-        y = add_noise(y, float(rng.uniform(-75.0, -38.0)), rng)
+    for name, (probability, change) in CHANGES.items():
+        if name in changes and rng.random() < probability:
+            y = change(y, sr, rng)
     return _unit(y)
 
 
 def shift_onset(y: Signal, sr: int, rng: Generator) -> Signal:
-    """Begin a little early or late, as onset detection does on unclean starts."""
+    """Begin a little early or late, as onset detection does on unclean starts; three times in five."""
     if rng.random() < 0.4:
         return y
     offset = int(rng.triangular(-0.002, 0.0, 0.012) * sr)
@@ -104,6 +98,31 @@ def add_noise(y: Signal, level_db: float, rng: Generator) -> Signal:
     return np.asarray(_unit(y) + noise * np.float32(10.0 ** (level_db / 20.0)), dtype=np.float32)
 
 
+def truncate(y: Signal, sr: int, rng: Generator) -> Signal:
+    """Cut the tail as packs do to save space: from 0.15 s on, with a short fade."""
+    end = int(np.exp(rng.uniform(np.log(0.15), np.log(1.0))) * sr)
+    if end >= y.size:
+        return y
+    y = y[:end].copy()
+    fade = min(end, int(0.02 * sr))
+    y[-fade:] *= np.linspace(1.0, 0.0, fade, dtype=np.float32)
+    return y
+
+
+def code(y: Signal, sr: int, rng: Generator) -> Signal:
+    """What a lossy codec leaves, made by one: MP3 at a low to middling quality."""
+    if sr not in (32_000, 44_100, 48_000):
+        return y
+    memory = io.BytesIO()
+    quality = float(rng.uniform(0.5, 1.0))
+    with soundfile.SoundFile(
+        memory, "w", sr, 1, format="MP3", subtype="MPEG_LAYER_III", compression_level=quality
+    ) as sound:
+        sound.write(_unit(y))
+    memory.seek(0)
+    return np.asarray(soundfile.read(memory, dtype="float32")[0], dtype=np.float32)
+
+
 def reverse(y: Signal, sr: int, rng: Generator) -> Signal:
     """The swell that packs call a reverse: the sound backwards, cut at its end."""
     seconds = float(rng.uniform(0.4, 1.1))
@@ -150,6 +169,30 @@ def _filter(
     curve_db = np.interp(np.log(hz), np.log(knots_hz), gains_db)
     spectrum = scipy.fft.rfft(y, n) * (10.0 ** (curve_db / 20.0)).astype(np.float32)
     return np.asarray(scipy.fft.irfft(spectrum, n)[: y.size], dtype=np.float32)
+
+
+def _speed(y: Signal, sr: int, rng: Generator) -> Signal:
+    return speed(y, float(np.clip(rng.normal(0.0, 1.7), -4.0, 4.0)))
+
+
+def _saturate(y: Signal, sr: int, rng: Generator) -> Signal:
+    return saturate(y, float(rng.uniform(1.5, 8.0)))
+
+
+def _add_noise(y: Signal, sr: int, rng: Generator) -> Signal:
+    return add_noise(y, float(rng.uniform(-75.0, -38.0)), rng)
+
+
+CHANGES: dict[str, tuple[float, Callable[[Signal, int, Generator], Signal]]] = {
+    "speed": (0.7, _speed),
+    "saturate": (0.35, _saturate),
+    "equalise": (0.75, equalise),
+    "truncate": (0.3, truncate),
+    "reverberate": (0.3, reverberate),
+    "crush": (0.2, crush),
+    "code": (0.2, code),
+    "noise": (0.4, _add_noise),
+}
 
 
 def _unit(y: Signal) -> Signal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -25,41 +25,51 @@ Array = npt.NDArray[np.float32]
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no types
     """Draws balanced batches: a random version of each sound, masked and mixed."""
 
-    def __init__(self, features: FeatureSet, config: TrainingConfig) -> None:
+    def __init__(
+        self, sets: Sequence[FeatureSet], chosen: Callable[[Example], bool], config: TrainingConfig
+    ) -> None:
+        """Draw from those examples of `sets` that are `chosen`."""
         super().__init__(workers=1, use_multiprocessing=False)
-        self._x = features.x
         self._config = config
-        labels = [FINE_LABELS.index(example.label) for example in features.examples]
-        smooth = config.label_smoothing
-        one_hot = np.eye(len(FINE_LABELS), dtype=np.float32)[labels]
-        self._y = one_hot * (1 - smooth) + smooth / len(FINE_LABELS)
-        self._chances = _chances(features.examples, config)
+        places = [
+            (example, features.x, row)
+            for features in sets
+            for row, example in enumerate(features.examples)
+            if chosen(example)
+        ]
+        self.examples = [example for example, _, _ in places]
+        self._sounds = [(x, row) for _, x, row in places]
+        self._y = _targets(self.examples, config)
+        self._chances = _chances(self.examples, config)
+        self._n_draws = config.draws or len(places)
         self._epoch = 0
         self._order = self._draw()
 
     def __len__(self) -> int:
-        return math.ceil(len(self._y) / self._config.batch_size)
+        return math.ceil(self._n_draws / self._config.batch_size)
 
     def __getitem__(self, number: int) -> tuple[Array, Array]:
         config = self._config
         rng = np.random.default_rng([config.seed, 1, self._epoch, number])
         rows = self._order[number * config.batch_size : (number + 1) * config.batch_size]
-        x = self._x[rows, rng.integers(self._x.shape[1], size=len(rows))].astype(np.float32)
+        x = np.stack([self._version(row, rng) for row in rows]).astype(np.float32)
         y = self._y[rows]
         if config.mixup and rng.random() < 0.5:
             x, y = mixup(x, y, config.mixup, rng)
-        return mask(x, rng), y
+        return mask(x, rng) if config.masks else x, y
 
     def on_epoch_end(self) -> None:
         """Draw anew for the next epoch."""
         self._epoch += 1
         self._order = self._draw()
 
+    def _version(self, row: int, rng: np.random.Generator) -> npt.NDArray[np.float16]:
+        x, place = self._sounds[row]
+        return np.asarray(x[place, rng.integers(x.shape[1])])
+
     def _draw(self) -> npt.NDArray[np.int64]:
         rng = np.random.default_rng([self._config.seed, 0, self._epoch])
-        return np.sort(rng.choice(len(self._y), size=len(self._y), p=self._chances))[
-            rng.permutation(len(self._y))
-        ]
+        return rng.choice(len(self._y), size=self._n_draws, p=self._chances)
 
 
 def mixup(x: Array, y: Array, alpha: float, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -85,6 +95,21 @@ def mask(x: Array, rng: np.random.Generator) -> Array:
         if rng.random() < 0.2:
             np.maximum(example, rng.uniform(-1.0, -0.4), out=example)
     return x
+
+
+def _targets(examples: Sequence[Example], config: TrainingConfig) -> Array:
+    """Smoothed labels, blended with what other networks heard where `config.opinions` names a file."""
+    one_hot = np.eye(len(FINE_LABELS), dtype=np.float32)
+    y = one_hot[[FINE_LABELS.index(example.label) for example in examples]]
+    if config.opinions:
+        with np.load(config.opinions) as file:
+            heard = dict(zip(file["paths"].tolist(), file["probabilities"], strict=True))
+        share = np.float32(config.opinion_weight)
+        for row, example in enumerate(examples):
+            if example.path in heard:
+                y[row] = (1 - share) * y[row] + share * heard[example.path]
+    smooth = config.label_smoothing
+    return y * (1 - smooth) + smooth / len(FINE_LABELS)
 
 
 def _chances(examples: Sequence[Example], config: TrainingConfig) -> npt.NDArray[np.float64]:

@@ -17,7 +17,7 @@ from drumwatchd.errors import AnalysisError, SourceChangedError, UsageError
 from drumwatchd.training.corpus import Example, read_corpus, split
 
 FOLDERS = (*CANONICAL_LABELS, MISC)
-_FOLD = np.array([[CANONICAL_OF[fine] == folder for folder in FOLDERS] for fine in FINE_LABELS])
+FOLD = np.array([[CANONICAL_OF[fine] == folder for folder in FOLDERS] for fine in FINE_LABELS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ def measure(
 ) -> Figures:
     """Compare fine probabilities, float32 [shape=(n, 34)], with the labels of `examples`."""
     true_fine = np.array([FINE_LABELS.index(example.label) for example in examples])
-    true = _FOLD[true_fine].argmax(axis=1)
-    folded = probabilities @ _FOLD
+    true = FOLD[true_fine].argmax(axis=1)
+    folded = probabilities @ FOLD
     judged, confidence = folded.argmax(axis=1), folded.max(axis=1)
     right = judged == true
     confusion = np.zeros((len(FOLDERS), len(FOLDERS)), dtype=int)

@@ -31,7 +31,7 @@ SYNTHETIC_SOURCE = "synthetic"
 # Rows from one record of progress to the next: what a kill costs at most.
 _BLOCK = 256
 
-_Task = tuple[Example, int, int, FeatureSpec]
+_Task = tuple[Example, int, int, tuple[str, ...], FeatureSpec]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ def cached_features(
     spec: FeatureSpec,
     *,
     n_versions: int,
+    changes: tuple[str, ...] = (),
     seed: int,
     folder: Path,
     processes: int = 1,
@@ -67,6 +68,7 @@ def cached_features(
         "version": VERSION,
         "spec": dataclasses.asdict(spec),
         "n_versions": n_versions,
+        "changes": changes,
         "seed": seed,
         "examples": [dataclasses.astuple(example) for example in examples],
     }
@@ -74,7 +76,7 @@ def cached_features(
     data, index = folder / f"{key}.npy", folder / f"{key}.json"
     if not index.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        unread = _fill(data, examples, spec, n_versions, seed, processes, progress)
+        unread = _fill(data, examples, spec, n_versions, changes, seed, processes, progress)
         write_atomically(str(index), json.dumps({**wanted, "skipped": unread}))
         data.with_suffix(".progress").unlink(missing_ok=True)
     skipped: dict[int, str] = dict(json.loads(index.read_text())["skipped"])
@@ -106,8 +108,10 @@ def synthetic_examples(examples: Sequence[Example], count: int) -> list[Example]
     return made
 
 
-def versions_of(example: Example, number: int, n_versions: int, spec: FeatureSpec) -> np.ndarray:
-    """All versions of one sound: float16 [shape=(n_versions, bands, frames)].
+def versions_of(
+    example: Example, number: int, n_versions: int, changes: tuple[str, ...], spec: FeatureSpec
+) -> np.ndarray:
+    """All versions of one sound: float16 [shape=(n_versions, bands, frames)]; the first is plain.
 
     Raises:
         AnalysisError: if the file can't be decoded.
@@ -117,9 +121,9 @@ def versions_of(example: Example, number: int, n_versions: int, spec: FeatureSpe
     y = _sound(example, spec, rng)
     out = np.empty((n_versions, *spec.shape), dtype=np.float16)
     for version in range(n_versions):
-        heard = y if version == 0 else augment.augment(y, spec.sr, rng)
+        heard = y if version == 0 else augment.augment(y, spec.sr, rng, changes)
         heard = heard[audio.onset(heard, spec) :]
-        if version > 0:
+        if version > 0 and "shift_onset" in changes:
             heard = augment.shift_onset(heard, spec.sr, rng)
         out[version] = extractor(heard[: spec.n_samples])
     return out
@@ -139,9 +143,9 @@ def _sound(example: Example, spec: FeatureSpec, rng: np.random.Generator) -> aug
 
 
 def _work(task: _Task) -> np.ndarray | str:
-    example, number, n_versions, spec = task
+    example, number, n_versions, changes, spec = task
     try:
-        return versions_of(example, number, n_versions, spec)
+        return versions_of(example, number, n_versions, changes, spec)
     except (AnalysisError, SourceChangedError) as error:
         return error.message
 
@@ -151,6 +155,7 @@ def _fill(
     examples: Sequence[Example],
     spec: FeatureSpec,
     n_versions: int,
+    changes: tuple[str, ...],
     seed: int,
     processes: int,
     progress: Callable[[int, int], None],
@@ -167,7 +172,7 @@ def _fill(
         shape = (len(examples), n_versions, *spec.shape)
         x = np.lib.format.open_memmap(data, mode="w+", dtype=np.float16, shape=shape)
     tasks = [
-        (example, seed * 1_000_003 + row, n_versions, spec)
+        (example, seed * 1_000_003 + row, n_versions, changes, spec)
         for row, example in enumerate(examples[first:], first)
     ]
     for row, result in enumerate(_results(tasks, processes), first):

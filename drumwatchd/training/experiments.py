@@ -1,0 +1,180 @@
+"""What was tried: each trial is one change to a small network, measured on the same held-out sources.
+
+A trial takes minutes, so that many can be compared; what wins is then trained at full size. Judgements
+are kept in one file per run, so that a killed comparison goes on and a report costs no training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from drumwatchd.errors import UsageError
+from drumwatchd.training.corpus import Example
+from drumwatchd.training.progress import Progress
+from drumwatchd.training.settings import (
+    CHANGES,
+    MFCC,
+    ReferenceConfig,
+    RunConfig,
+    TrainingConfig,
+    settings_of,
+)
+
+# Whole sources held out in turn; trials make do with two of the four groups.
+ALL_GROUPS = tuple(f"sources:{number}/4" for number in range(4))
+TRIAL_GROUPS = (ALL_GROUPS[1], ALL_GROUPS[3])
+
+BASE = TrainingConfig(
+    name="trial",
+    width=0.5,
+    n_versions=4,
+    n_synthetic=60,
+    epochs=8,
+    draws=6_144,
+    precision="mixed_bfloat16",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One idea.
+
+    Attributes:
+        name: of its files.
+        idea: what is different from the base.
+        change: the settings that make it so.
+    """
+
+    name: str
+    idea: str
+    change: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> TrainingConfig:
+        """The whole configuration."""
+        return dataclasses.replace(BASE, **self.change)
+
+
+def _without(change: str) -> Mapping[str, Any]:
+    return {"changes": tuple(name for name in CHANGES if name != change)}
+
+
+TRIALS = (
+    Trial("base", "the base: everything below that isn't marked *with*"),
+    Trial("plain", "no augmentation at all", {"n_versions": 1, "masks": False, "mixup": 0.0}),
+    Trial("no-versions", "no augmentation of the audio", {"n_versions": 1}),
+    *(Trial(f"no-{name}", f"audio: without *{name}*", _without(name)) for name in CHANGES),
+    Trial("truncate", "audio: with *truncate*", {"changes": (*CHANGES, "truncate")}),
+    Trial("code", "audio: with *code* (MP3)", {"changes": (*CHANGES, "code")}),
+    Trial("no-masks", "without masks (SpecAugment)", {"masks": False}),
+    Trial("no-mixup", "without mixup", {"mixup": 0.0}),
+    Trial("no-ema", "without averaged weights", {"ema": 0.0}),
+    Trial("no-label-balance", "labels drawn as often as they are", {"label_balance": 0.0}),
+    Trial("label-balance", "all labels drawn equally often", {"label_balance": 1.0}),
+    Trial("no-kit-balance", "kits drawn as often as they have sounds", {"kit_balance": 0.0}),
+    Trial("no-fold-loss", "loss on the 34 labels alone", {"fold_weight": 0.0}),
+    Trial("no-smoothing", "without label smoothing", {"label_smoothing": 0.0}),
+    Trial("generalised", "with generalised cross-entropy, q = 0.5", {"loss": "generalised"}),
+    Trial("no-synthetic", "without synthesised sounds", {"n_synthetic": 0}),
+    Trial("mfcc", "40 MFCC in place of the log-mel spectrogram", {"features": MFCC}),
+    Trial("longer", "with twice the passes", {"epochs": 2 * BASE.epochs}),
+    Trial("wider", "with twice the channels", {"width": 1.0}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """What networks said of sounds of sources that they never met.
+
+    Attributes:
+        examples: the sounds.
+        probabilities: fine, float32 [shape=(n, 34)], one row for each.
+    """
+
+    examples: list[Example]
+    probabilities: npt.NDArray[np.float32]
+
+
+def judge_held_out(
+    config: RunConfig,
+    hold_outs: tuple[str, ...],
+    *,
+    folder: Path,
+    cache: Path,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> Judgements:
+    """Train `config` once for each of `hold_outs`, unless `folder` holds the outcome already."""
+    progress = progress or Progress()
+    parts = []
+    for hold_out in hold_outs:
+        run = dataclasses.replace(config, hold_out=hold_out)
+        path = folder / f"{run.name}_{_key(run)}.npz"
+        if not path.is_file():
+            progress.say(f"{run.name}, holding out {hold_out}")
+            _train_and_judge(run, path, cache, processes, progress)
+        parts.append(_read(path))
+    return Judgements(
+        [example for part in parts for example in part.examples],
+        np.concatenate([part.probabilities for part in parts]),
+    )
+
+
+def trials_named(names: tuple[str, ...]) -> list[Trial]:
+    """The trials called `names`; all of them, if there are none.
+
+    Raises:
+        UsageError: if one isn't there.
+    """
+    known = {trial.name: trial for trial in TRIALS}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no trial is called {name}", hint=", ".join(known))
+    return [known[name] for name in names] if names else list(TRIALS)
+
+
+def _train_and_judge(
+    config: RunConfig, path: Path, cache: Path, processes: int, progress: Progress
+) -> None:
+    from drumwatchd.training.artefacts import RunFiles
+    from drumwatchd.training.reference import train_reference
+    from drumwatchd.training.train import train
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".run.", dir=path.parent) as place:
+        files = RunFiles(config.name, Path(place), Path(place))
+        if isinstance(config, ReferenceConfig):
+            run = train_reference(
+                config, files, cache=cache, processes=processes, progress=progress
+            )
+        else:
+            run = train(config, files, cache=cache, processes=processes, progress=progress)
+        outputs = run.model.predict(run.held_out_x, batch_size=256, verbose=0)
+        judged = Path(place) / path.name
+        np.savez(
+            judged,
+            examples=json.dumps([dataclasses.astuple(e) for e in run.held_out.examples]),
+            probabilities=outputs["probabilities"].astype(np.float32),
+        )
+        judged.replace(path)
+
+
+def _read(path: Path) -> Judgements:
+    with np.load(path) as file:
+        examples = [Example(*values) for values in json.loads(str(file["examples"]))]
+        return Judgements(examples, file["probabilities"])
+
+
+def _key(config: RunConfig) -> str:
+    settings = json.dumps(settings_of(config), sort_keys=True)
+    return hashlib.sha256(settings.encode()).hexdigest()[:12]

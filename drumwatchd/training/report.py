@@ -1,0 +1,263 @@
+"""The model report: every figure that is claimed, measured again by one command.
+
+Networks that were trained already are not trained again; what they said of the sounds held out from
+them is kept (`experiments`). The figures are those of networks trained like the shipped one, each on
+the sources that the others are judged on; no single network is judged on what it was trained on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
+from drumwatchd.files import write_atomically
+from drumwatchd.training import calibrate
+from drumwatchd.training.calibrate import Calibration
+from drumwatchd.training.evaluate import FOLD, FOLDERS, Figures, measure
+from drumwatchd.training.experiments import (
+    ALL_GROUPS,
+    TRIAL_GROUPS,
+    TRIALS,
+    Judgements,
+    judge_held_out,
+)
+from drumwatchd.training.progress import Progress
+from drumwatchd.training.settings import FEATURES_OF, ReferenceConfig, RunConfig, TrainingConfig
+
+RANDOM = ("random:0/5",)
+N_RESAMPLES = 2_000
+
+# The shipped network's settings, with as many passes as a report has patience for.
+SHIPPED = TrainingConfig(name="drumwatchd-1", epochs=16, precision="mixed_bfloat16")
+DESIGNS: dict[str, RunConfig] = {
+    "Model 1": ReferenceConfig(name="model1", arch="model1", features=FEATURES_OF["model1"]),
+    "Model 2": ReferenceConfig(name="model2", arch="model2", features=FEATURES_OF["model2"]),
+    "drumwatchd-1": SHIPPED,
+}
+
+Judge = Callable[[RunConfig, tuple[str, ...]], Judgements]
+
+
+def write_report(
+    corpus: str,
+    out: Path,
+    *,
+    results: Path,
+    cache: Path,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> None:
+    """Train what isn't trained yet, measure everything, and write `out`, a Markdown page."""
+
+    def judge(config: RunConfig, hold_outs: tuple[str, ...]) -> Judgements:
+        return judge_held_out(
+            dataclasses.replace(config, corpus=corpus),
+            hold_outs,
+            folder=results / "trials",
+            cache=cache,
+            processes=processes,
+            progress=progress,
+        )
+
+    held_out = {name: judge(config, ALL_GROUPS) for name, config in DESIGNS.items()}
+    parts = [
+        _INTRODUCTION,
+        _designs(held_out, judge),
+        _classes(held_out["drumwatchd-1"]),
+        _calibration([judge(SHIPPED, (group,)) for group in ALL_GROUPS]),
+        _trials(judge),
+    ]
+    write_atomically(str(out), "\n".join(parts))
+
+
+def calibration_of(judgements: Sequence[Judgements]) -> Calibration:
+    """What the shipped network is calibrated with: fitted on all that was held out."""
+    examples = [example for part in judgements for example in part.examples]
+    return calibrate.fit(np.concatenate([part.probabilities for part in judgements]), examples)
+
+
+def kit_interval(
+    judged: Judgements, other: Judgements | None = None, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of the accuracy averaged over kits, by bootstrap over kits.
+
+    With `other`, judged on the same sounds, that of how much better `judged` is.
+
+    References:
+        Efron & Tibshirani, "An Introduction to the Bootstrap", 1993 (percentile interval).
+    """
+    means = _kit_means(judged)
+    if other is not None:
+        means = means - _kit_means(other)
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(len(means), size=(N_RESAMPLES, len(means)))
+    low, high = np.percentile(means[draws].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _kit_means(judged: Judgements) -> npt.NDArray[np.float64]:
+    """Accuracy kit by kit, kits in the order of their names."""
+    hits: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    right = (judged.probabilities @ FOLD).argmax(axis=1)
+    for example, folder in zip(judged.examples, right, strict=True):
+        hits[example.source, example.kit].append(FOLDERS[folder] == CANONICAL_OF[example.label])
+    return np.array([np.mean(hits[kit]) for kit in sorted(hits)])
+
+
+def _designs(held_out: dict[str, Judgements], judge: Judge) -> str:
+    baseline = held_out["Model 1"]
+    rows = []
+    for name, judged in held_out.items():
+        figures = measure(judged.probabilities, judged.examples)
+        random = judge(DESIGNS[name], RANDOM)
+        at_random = measure(random.probabilities, random.examples)
+        low, high = kit_interval(judged)
+        better = (
+            ""
+            if judged is baseline
+            else "{:+.3f} … {:+.3f}".format(*kit_interval(judged, baseline))
+        )
+        rows.append(
+            [
+                name,
+                f"{figures.accuracy:.3f}",
+                f"{figures.kit_accuracy:.3f} ({low:.3f} to {high:.3f})",
+                better,
+                f"{figures.six_accuracy:.3f}",
+                f"{figures.fine_accuracy:.3f}",
+                f"{at_random.accuracy:.3f}",
+                f"{at_random.fine_accuracy:.3f}",
+            ]
+        )
+    heads = [
+        "", "six + misc", "over kits (95 %)", "kits: against Model 1", "six only", "34 labels",
+        "random: six + misc", "random: 34",
+    ]  # fmt: skip
+    sounds = f"{len(baseline.examples):,} sounds of {len(_kit_means(baseline))} kits"
+    return f"## Sources never met\n\n{sounds}.\n\n{_table(heads, rows)}\n"
+
+
+def _classes(judged: Judgements) -> str:
+    figures = measure(judged.probabilities, judged.examples)
+    rows = [
+        [folder, f"{figures.recall[folder]:.3f}", f"{figures.precision[folder]:.3f}", *counts]
+        for folder, counts in zip(
+            FOLDERS, ([str(n) for n in row] for row in figures.confusion), strict=True
+        )
+    ]
+    table = _table(["true ↓ judged →", "recall", "precision", *FOLDERS], rows)
+    true = np.array([FINE_LABELS.index(example.label) for example in judged.examples])
+    hit = judged.probabilities.argmax(axis=1) == true
+    fine = [
+        [label, str(int((true == number).sum())), f"{hit[true == number].mean():.2f}"]
+        for number, label in enumerate(FINE_LABELS)
+        if (true == number).any()
+    ]
+    fine_table = _table(["label", "sounds", "recall"], fine)
+    return f"## Folder by folder\n\n{table}\n\n### Label by label\n\n{fine_table}\n"
+
+
+def _calibration(groups: Sequence[Judgements]) -> str:
+    """Each group is calibrated by what was found on the others."""
+    examples = [example for part in groups for example in part.examples]
+    raw = np.concatenate([part.probabilities for part in groups])
+    fitted = [calibration_of([other for other in groups if other is not part]) for part in groups]
+    calibrated = np.concatenate(
+        [one.apply(part.probabilities) for one, part in zip(fitted, groups, strict=True)]
+    )
+    warmed = np.concatenate(
+        [
+            Calibration(one.temperature).apply(part.probabilities)
+            for one, part in zip(fitted, groups, strict=True)
+        ]
+    )
+    rows = [
+        [name, *_certainty(measure(probabilities, examples))]
+        for name, probabilities in (
+            ("as trained", raw), ("with the temperature", warmed), ("with both", calibrated),
+        )
+    ]  # fmt: skip
+    heads = [
+        "", "calibration error", "≥ 0.50", "of these right", "non-drums → misc",
+        "six filed right", "six + misc",
+    ]  # fmt: skip
+    at_all = calibration_of(groups)
+    lines = "\n".join(
+        f"- {name}: temperature {one.temperature:.2f}, shift {one.shift:.1f}"
+        for name, one in [
+            *zip([f"without group {n}" for n in range(len(groups))], fitted, strict=True),
+            ("all, shipped", at_all),
+        ]
+    )
+    thresholds = _table(
+        ["threshold", "filed", "of these right"],
+        [
+            [f"{threshold:.2f}", f"{figures.coverage:.3f}", f"{figures.covered_accuracy:.3f}"]
+            for threshold in (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
+            for figures in (measure(calibrated, examples, threshold),)
+        ],
+    )
+    return (
+        f"## How sure\n\n{_table(heads, rows)}\n\n{lines}\n\n"
+        f"### What another threshold does\n\n{thresholds}\n"
+    )
+
+
+def _certainty(figures: Figures) -> list[str]:
+    values = (
+        figures.calibration_error, figures.coverage, figures.covered_accuracy,
+        figures.non_drums_in_misc, figures.six_filed, figures.accuracy,
+    )  # fmt: skip
+    return [f"{value:.3f}" for value in values]
+
+
+def _trials(judge: Judge) -> str:
+    judged = {trial.name: judge(trial.config, TRIAL_GROUPS) for trial in TRIALS}
+    base = judged["base"]
+    reference = measure(base.probabilities, base.examples)
+    rows = []
+    for trial in TRIALS:
+        figures = measure(judged[trial.name].probabilities, base.examples)
+        low, high = kit_interval(judged[trial.name], base)
+        rows.append(
+            [
+                trial.idea,
+                f"{figures.accuracy:.3f}",
+                f"{figures.kit_accuracy:.3f}",
+                "" if trial.name == "base" else f"{low:+.3f} … {high:+.3f}",
+                f"{figures.six_accuracy:.3f}",
+                f"{figures.fine_accuracy:.3f}",
+                f"{figures.misc_recall:.3f}",
+            ]
+        )
+    heads = ["", "six + misc", "over kits", "kits: against the base", "six only", "34", "misc"]
+    return (
+        f"## What was tried\n\n{_TRIALS_TEXT.format(n=reference.n_sounds, kits=reference.n_kits)}"
+        f"\n\n{_table(heads, rows)}\n"
+    )
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+_INTRODUCTION = """# Model report
+
+Written by `drumwatchd-train report CORPUS`; every figure below is measured by that command.
+
+Four groups of whole sources are held out in turn; in the two collections of drum machines a source is
+a maker. A network is judged only on sources that it never met, with other recordings, rooms and
+machines. Beside it stands what a random split gives, where a network meets the other hits of the very
+drum it is asked about: the figure that is usually published.
+"""
+_TRIALS_TEXT = """One change at a time to a small network (a quarter of the multiplications, 49,000 sounds
+drawn), on two of the four groups: {n:,} sounds of {kits} kits. An interval that holds zero says that
+nothing was shown."""
