@@ -147,7 +147,7 @@ def _fit(
     )
     record = Record(unfinished, f"epochs of {config.name}", config.epochs, progress)
     # A killed run goes on from its last epoch when it is started again.
-    callbacks = [record, keras.callbacks.BackupAndRestore(str(unfinished))]
+    callbacks = [record, keras.callbacks.BackupAndRestore(str(unfinished / "backup"))]
     probabilities.fit(batches, epochs=config.epochs, verbose=0, callbacks=callbacks)
     return record.history
 
