@@ -129,37 +129,6 @@ def reverse(y: Signal, sr: int, rng: Generator) -> Signal:
     return np.ascontiguousarray(_unit(y)[: int(seconds * sr)][::-1])
 
 
-def synthesise_noise(sr: int, rng: Generator) -> Signal:
-    """A burst or bed of filtered noise, for the label Noise."""
-    n = int(rng.uniform(0.15, 1.3) * sr)
-    y = add_noise(np.zeros(n, np.float32), 0.0, rng)
-    y = equalise(y, sr, rng)
-    t = np.arange(n) / n
-    attack, release = rng.uniform(0.0, 0.5), rng.uniform(0.02, 0.5)
-    shape = np.minimum(1.0, t / max(attack, 1e-3)) * np.minimum(1.0, (1.0 - t) / release)
-    return np.asarray(y * shape, dtype=np.float32)
-
-
-def synthesise_tone(sr: int, rng: Generator) -> Signal:
-    """A held note, chord, sweep or bass: no drum, for the label FX."""
-    n = int(rng.uniform(0.5, 1.5) * sr)
-    t = np.arange(n) / sr
-    base_hz = float(np.exp(rng.uniform(np.log(35.0), np.log(1_200.0))))
-    voices = [1.0, *rng.choice([1.26, 1.5, 1.002, 2.0, 1.19], int(rng.integers(0, 4)))]
-    bend = 2.0 ** (rng.choice([0.0, 0.0, 1.0]) * rng.normal(0.0, 1.5) * t)
-    y = np.zeros(n)
-    roll_off = float(rng.uniform(0.8, 2.5))
-    for voice in voices:
-        phase = 2 * np.pi * np.cumsum(base_hz * voice * bend) / sr
-        for partial in range(1, int(rng.integers(2, 20))):
-            if base_hz * voice * partial * bend.max() < 0.45 * sr:
-                y += np.sin(partial * phase + rng.uniform(0, 6.28)) / partial**roll_off
-    attack, release = rng.uniform(0.003, 0.3), rng.uniform(0.02, 0.4)
-    y *= np.minimum(1.0, t / attack) * np.minimum(1.0, (t[-1] - t) / release)
-    y *= 1.0 + rng.uniform(0.0, 0.5) * np.sin(2 * np.pi * rng.uniform(1, 9) * t)
-    return _unit(y.astype(np.float32))
-
-
 def _filter(
     y: Signal, sr: int, knots_hz: npt.NDArray[np.float64], gains_db: npt.NDArray[np.float64]
 ) -> Signal:

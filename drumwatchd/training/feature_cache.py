@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import multiprocessing
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +25,13 @@ from drumwatchd.errors import AnalysisError, SourceChangedError
 from drumwatchd.files import write_atomically
 from drumwatchd.training import augment
 from drumwatchd.training.corpus import Example
+from drumwatchd.training.drum_machine import VOICES
 
 # Part of the cache's name: raise it whenever the same call would give other features.
-VERSION = 1
+VERSION = 2
 SYNTHETIC_SOURCE = "synthetic"
+# With this many real sounds a label needs no drum machine.
+_ENOUGH = 150
 # Rows from one record of progress to the next: what a kill costs at most.
 _BLOCK = 256
 
@@ -90,16 +94,18 @@ def cached_features(
 
 
 def synthetic_examples(examples: Sequence[Example], count: int) -> list[Example]:
-    """Examples that `versions_of` makes itself: noises, tones, and real cymbals backwards.
+    """Examples that `versions_of` makes itself: the drum machine's, and real cymbals backwards.
 
-    They teach what no file of the corpus shows: labels without a sound, and sounds that are no
-    drum. `path` names the recipe; for a reverse, the recipe and the file.
+    They teach what few files of the corpus show: up to `count` of each label that has too few
+    sounds, and `count` that are no drum. `path` is `<label>:<number>`, or `reverse:<file>`.
     """
+    real = Counter(example.label for example in examples)
+    wanted = {label: min(count, max(0, _ENOUGH - real[label])) for label in VOICES} | {"FX": count}
     long = [e for e in examples if e.label in ("Crash", "Cymbal", "Ride", "China", "Splash")]
     made = [
-        Example(f"{recipe}:{number}", label, SYNTHETIC_SOURCE, recipe, -1)
-        for recipe, label in (("noise", "Noise"), ("tone", "FX"))
-        for number in range(count)
+        Example(f"{label}:{number}", label, SYNTHETIC_SOURCE, f"{label}-{number % len(voices)}", -1)
+        for label, voices in VOICES.items()
+        for number in range(wanted[label])
     ]
     made += [
         Example(f"reverse:{e.path}", "Reverse", SYNTHETIC_SOURCE, "reverse", -1)
@@ -135,11 +141,10 @@ def _sound(example: Example, spec: FeatureSpec, rng: np.random.Generator) -> aug
         longer = dataclasses.replace(spec, n_samples=spec.n_samples * 5 // 4)
         return audio.load(example.path, longer).y
     recipe, _, path = example.path.partition(":")
-    if recipe == "noise":
-        return augment.synthesise_noise(spec.sr, rng)
-    if recipe == "tone":
-        return augment.synthesise_tone(spec.sr, rng)
-    return augment.reverse(audio.load(path, spec).y, spec.sr, rng)
+    if recipe == "reverse":
+        return augment.reverse(audio.load(path, spec).y, spec.sr, rng)
+    voices = VOICES[recipe]
+    return voices[int(path) % len(voices)](spec.sr, rng)
 
 
 def _work(task: _Task) -> np.ndarray | str:
