@@ -30,6 +30,8 @@ COMMANDS = {
     "ls": ("queries", "List filed samples that match a query."),
     "show": ("queries", "Show why a sample stands where it does."),
     "retry": ("retry", "Take quarantined and failed files again."),
+    "validate-mapping": ("mapping", "Check the two tables of a model folder."),
+    "create-stub": ("mapping", "Write fresh tables for a model folder."),
     "completion": ("setup", "Print shell completion."),
 }
 

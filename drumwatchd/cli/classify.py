@@ -15,7 +15,7 @@ from drumwatchd.analysis.result import Analysis
 from drumwatchd.cli import EXIT_PARTLY
 from drumwatchd.cli.context import Context
 from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, json_text, visible
-from drumwatchd.errors import AnalysisError, ConfigError, SourceChangedError
+from drumwatchd.errors import AnalysisError, SourceChangedError
 
 if TYPE_CHECKING:
     from drumwatchd.analysis.workers import Workers
@@ -34,7 +34,7 @@ def classify(context: Context, paths: tuple[str, ...], as_json: bool) -> None:
     Folders are searched for audio files. Nothing is filed. Exit code 3 when a file or
     a folder could not be read.
     """
-    settings = _settings(context)
+    settings = context.classify_settings()
     failed = False
     unreadable: dict[str, str] = {}
     workers = _workers(settings)
@@ -67,17 +67,6 @@ def list_files(paths: Iterable[str], unreadable: dict[str, str]) -> Iterator[str
             yield from (source.path for source in walk(path, ignored, tally))
         else:
             yield path
-
-
-def _settings(context: Context) -> ClassifyConfig:
-    """The configured settings; the defaults where there is no configuration to be found."""
-    from drumwatchd.config import ClassifyConfig, find_config
-
-    try:
-        find_config(context.config_path)
-    except ConfigError:
-        return ClassifyConfig()
-    return context.load().classify
 
 
 def _workers(classify: ClassifyConfig) -> Workers:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drumwatchd.config import Config
+    from drumwatchd.config import ClassifyConfig, Config
 
 
 @dataclass
@@ -27,3 +27,18 @@ class Context:
         if self._config is None:
             self._config = load_config(find_config(self.config_path))
         return self._config
+
+    def classify_settings(self) -> ClassifyConfig:
+        """How to judge; the defaults where there is no configuration to be found.
+
+        Raises:
+            ConfigError: the configuration has faults.
+        """
+        from drumwatchd.config import ClassifyConfig, find_config
+        from drumwatchd.errors import ConfigError
+
+        try:
+            find_config(self.config_path)
+        except ConfigError:
+            return ClassifyConfig()
+        return self.load().classify
