@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 import drums
 from drumwatchd.analysis.features import (
     FeatureExtractor,
+    frame_centres,
     hz_to_mel,
     mel_filters,
     mel_to_hz,
@@ -28,6 +29,8 @@ MFCC = FeatureSpec(
     n_samples=50_000,
     n_fft=2_048,
     hop_length=512,
+    warp_frames=0,
+    warp_seconds=0.0,
     n_mels=128,
     n_mfcc=40,
     fmin=0.0,
@@ -167,3 +170,37 @@ def test_mfcc_keeps_the_first_coefficients() -> None:
     """The DCT is librosa's, cut at `n_mfcc`."""
     S_db = np.random.default_rng(1).normal(-40, 10, (128, 98)).astype(np.float32)
     np.testing.assert_allclose(mfcc(S_db, 20), librosa.feature.mfcc(S=S_db, n_mfcc=20), atol=1e-3)
+
+
+WARPED = dataclasses.replace(LOG_MEL, warp_frames=20, warp_seconds=0.03)
+
+
+def test_a_warped_axis_is_fine_at_the_onset_and_covers_the_window() -> None:
+    """Frames grow by one factor, none is left out, and the last ends with the window."""
+    centres, counts = frame_centres(WARPED)
+    assert counts.size == WARPED.n_frames == 20
+    assert (np.diff(centres) > 0).all()
+    assert centres[0] < 0.01 * WARPED.sr
+    assert WARPED.n_samples - WARPED.hop_length < centres[-1] < WARPED.n_samples
+    assert (np.diff(centres) <= WARPED.hop_length + 1).all()
+
+
+def test_a_warped_frame_is_the_mean_of_the_spectra_in_it() -> None:
+    """Each frame is the mean mel power of plain spectra taken at its centres."""
+    rng = np.random.default_rng(4)
+    y = rng.standard_normal(WARPED.n_samples // 2).astype(np.float32)
+    got = FeatureExtractor(WARPED).melspectrogram(y)
+    half = WARPED.n_fft // 2
+    padded = np.concatenate([np.zeros(half), y, np.zeros(WARPED.n_samples + WARPED.n_fft)])
+    filters = mel_filters(
+        sr=WARPED.sr, n_fft=WARPED.n_fft, n_mels=WARPED.n_mels,
+        fmin=WARPED.fmin, fmax=WARPED.fmax, htk=WARPED.htk,
+    )  # fmt: skip
+    window = np.hanning(WARPED.n_fft + 1)[:-1]
+    centres, counts = frame_centres(WARPED)
+    power = [
+        filters @ np.abs(np.fft.rfft(window * padded[c : c + WARPED.n_fft])) ** 2 for c in centres
+    ]
+    frames = np.split(np.array(power), np.cumsum(counts)[:-1])
+    wanted = np.stack([frame.mean(axis=0) for frame in frames], axis=1)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4 * wanted.max())

@@ -80,6 +80,28 @@ def _split(filters: Array, bands_each: int = 16) -> list[tuple[slice, slice, Arr
     return groups
 
 
+def frame_centres(spec: FeatureSpec) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where spectra are taken, and how many make up each frame.
+
+    On the warped axis frame edges lie at w·((1 + T/w)^(k/n) - 1) for a window of T seconds, n frames
+    and w = `warp_seconds`: a decay of any speed has the same shape further left or right.
+
+    Returns:
+        Centres in samples, ascending [shape=(m,)], and counts of sum m [shape=(n_frames,)].
+    """
+    if not spec.warp_frames:
+        centres = np.arange(spec.n_frames) * spec.hop_length
+        return centres, np.ones(spec.n_frames, dtype=np.int64)
+    w, n = spec.warp_seconds * spec.sr, spec.warp_frames
+    edges = w * ((1.0 + spec.n_samples / w) ** (np.arange(n + 1) / n) - 1.0)
+    counts = np.ceil(np.diff(edges) / spec.hop_length).astype(np.int64)
+    centres = [
+        low + (np.arange(count) + 0.5) * (high - low) / count
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+    return np.concatenate(centres).astype(np.int64), counts
+
+
 class FeatureExtractor:
     """Features of one window at a time, by one `FeatureSpec`; owns the buffers, so one per thread."""
 
@@ -97,11 +119,11 @@ class FeatureExtractor:
         )
         self._bank = _split(filters)
         self._padded = np.zeros(spec.n_samples + spec.n_fft)
-        self._frames = np.lib.stride_tricks.sliding_window_view(self._padded, spec.n_fft)[
-            :: spec.hop_length
-        ][: spec.n_frames]
-        self._windowed = np.empty((spec.n_frames, spec.n_fft))
-        self._power = np.empty((spec.n_frames, spec.n_fft // 2 + 1), dtype=np.float32)
+        self._views = np.lib.stride_tricks.sliding_window_view(self._padded, spec.n_fft)
+        self._centres, self._counts = frame_centres(spec)
+        self._first = np.cumsum(self._counts) - self._counts
+        self._windowed = np.empty((self._centres.size, spec.n_fft))
+        self._power = np.empty((self._centres.size, spec.n_fft // 2 + 1), dtype=np.float32)
 
     def melspectrogram(self, y: Array) -> Array:
         """Mel power spectrogram of `y` as it is, cut or zero-padded to the window.
@@ -117,10 +139,12 @@ class FeatureExtractor:
         length = min(y.size, spec.n_samples)
         self._padded[half : half + length] = y[:length]
         self._padded[half + length :] = 0.0
-        S = np.zeros((spec.n_frames, spec.n_mels), dtype=np.float32)
-        # Frame k begins at padded sample k·hop: from here on, frames hold only zeros.
-        active = min(spec.n_frames, -(-(half + length) // spec.hop_length))
-        windowed = np.multiply(self._frames[:active], self._window, out=self._windowed[:active])
+        S = np.zeros((self._centres.size, spec.n_mels), dtype=np.float32)
+        # A window around sample k begins at padded sample k: from here on, they hold only zeros.
+        active = int(np.searchsorted(self._centres, half + length))
+        windowed = np.multiply(
+            self._views[self._centres[:active]], self._window, out=self._windowed[:active]
+        )
         spectrum = scipy.fft.rfft(windowed, axis=1, workers=1, overwrite_x=True)
         parts = spectrum.view(np.float64).reshape(active, -1, 2)
         squares = np.multiply(parts, parts, out=parts)
@@ -128,6 +152,8 @@ class FeatureExtractor:
         np.add(squares[..., 0], squares[..., 1], out=power, casting="same_kind")
         for bands, bins, weights in self._bank:
             np.matmul(power[:, bins], weights, out=S[:active, bands])
+        if spec.warp_frames:
+            S = np.add.reduceat(S, self._first, axis=0) / self._counts[:, None].astype(np.float32)
         return S.T
 
     def __call__(self, y: Array) -> Array:

@@ -35,7 +35,12 @@ class FeatureSpec:
         sr: sample rate of the analysed signal, Hz.
         n_samples: length of the analysed window; shorter signals are padded with zeros.
         n_fft: FFT and Hann window length, samples; frames are centred and zero-padded.
-        hop_length: samples from frame to frame.
+        hop_length: samples from frame to frame; on a warped time axis the most that lie between the
+            spectra whose mean is one frame.
+        warp_frames: frames of a time axis that is fine at the onset and coarse in the tail; 0 for one
+            that is even.
+        warp_seconds: what it is even up to, roughly; from there on each frame is longer than the one
+            before by the same factor.
         n_mels: mel bands (Slaney area normalisation).
         n_mfcc: cepstral coefficients; 0 for ``log_mel``.
         fmin: lowest mel frequency, Hz.
@@ -55,6 +60,8 @@ class FeatureSpec:
     n_samples: int
     n_fft: int
     hop_length: int
+    warp_frames: int
+    warp_seconds: float
     n_mels: int
     n_mfcc: int
     fmin: float
@@ -70,8 +77,8 @@ class FeatureSpec:
 
     @property
     def n_frames(self) -> int:
-        """Frames of one window, centred as librosa's default."""
-        return 1 + self.n_samples // self.hop_length
+        """Frames of one window, centred as librosa's default where the time axis is even."""
+        return self.warp_frames or 1 + self.n_samples // self.hop_length
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -256,6 +263,8 @@ def _check_features(spec: FeatureSpec, path: Path) -> None:
         "n_fft": 16 <= spec.n_fft <= 65_536,
         "n_samples": spec.n_fft <= spec.n_samples <= 10_000_000,
         "hop_length": 0 < spec.hop_length <= spec.n_fft,
+        "warp_frames": 0 <= spec.warp_frames <= 1_000,
+        "warp_seconds": spec.warp_seconds > 0 if spec.warp_frames else spec.warp_seconds == 0,
         "n_mels": 0 < spec.n_mels <= 1_024,
         "n_mfcc": 0 <= spec.n_mfcc <= spec.n_mels,
         "fmin": 0 <= spec.fmin < spec.fmax,
