@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import socket
 import struct
@@ -109,6 +110,57 @@ def test_long_files_cost_no_more_than_their_beginning(tmp_path: Path) -> None:
     recording = audio.load(str(path), SPEC)
     assert recording.y.size == SPEC.n_samples
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 80_000
+
+
+def beat(seconds: float, sr: int = 44_100) -> np.ndarray:
+    """A kick every half second."""
+    y = np.zeros(int(seconds * sr), np.float32)
+    kick = drums.synthesise("kick", sr=sr)
+    for start in range(0, y.size - kick.size, sr // 2):
+        y[start : start + kick.size] += kick
+    return y
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "flac", "ogg", "mp3"])
+def test_a_loop_is_told_by_what_follows_the_window(suffix: str, tmp_path: Path) -> None:
+    """Whatever the format, a file is heard beyond the second that the network judges."""
+    path = write(tmp_path / f"loop.{suffix}", beat(4.0))
+    assert re.fullmatch(r"a loop: 7 hits in 4\.[01] s", audio.load(path, SPEC).not_one_hit)
+    path = drums.write(tmp_path / f"hit.{suffix}", "kick")
+    assert audio.load(path, SPEC).not_one_hit is None
+
+
+def test_the_first_ten_seconds_are_heard(tmp_path: Path) -> None:
+    """What follows them costs no time, and is no evidence."""
+    kick = drums.synthesise("kick")
+    y = np.zeros(15 * 44_100, np.float32)
+    y[: kick.size] = kick
+    y[11 * 44_100 :] = beat(4.0)
+    assert audio.load(write(tmp_path / "a.wav", y), SPEC).not_one_hit is None
+    y[9 * 44_100 :][: kick.size] = kick
+    reason = audio.load(write(tmp_path / "b.wav", y), SPEC).not_one_hit
+    assert reason == "several sounds: 2 in 10.0 s"
+
+
+def test_a_loop_whose_channels_cancel_is_heard(tmp_path: Path) -> None:
+    """It is followed in the channel that the window was taken from."""
+    y = beat(4.0)
+    recording = audio.load(write(tmp_path / "a.wav", np.stack([y, -y], axis=1)), SPEC)
+    assert recording.not_one_hit == "a loop: 7 hits in 4.0 s"
+
+
+def test_damage_after_the_window_refuses_no_file(tmp_path: Path) -> None:
+    """What can't be decoded or is no number ends the listening, and the rest counts."""
+    y = np.tile(beat(4.0), 2)
+    y[int(5.2 * 44_100) :] = np.nan
+    path = write(tmp_path / "a.wav", y, subtype="FLOAT")
+    assert audio.load(path, SPEC).y.size == SPEC.n_samples
+    whole = tmp_path / "b.flac"
+    write(whole, np.random.default_rng(0).normal(0, 0.1, 441_000))
+    content = bytearray(whole.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    whole.write_bytes(content)
+    assert audio.load(str(whole), SPEC).y.size == SPEC.n_samples
 
 
 def test_says_the_duration_of_the_whole_file(tmp_path: Path) -> None:

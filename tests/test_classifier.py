@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import drums
 from drumwatchd.analysis.analyse import analyse, analyse_many
@@ -80,6 +81,18 @@ def test_silence_is_misc_and_says_so(tmp_path: Path) -> None:
     """Silence has no folder, whatever the network sees in an empty picture."""
     verdict = analyse(drums.write(tmp_path / "a.wav", "silence"), SETTINGS).verdict
     assert (verdict.label, verdict.reason, verdict.confidence) == ("misc", "silent", 1.0)
+
+
+def test_a_loop_is_misc_and_says_so(tmp_path: Path) -> None:
+    """However sure the network is of its first hit; what it made of that stays to be read."""
+    kick = np.pad(drums.synthesise("kick"), (0, 11_025))
+    soundfile.write(tmp_path / "kick.wav", kick, 44_100)
+    soundfile.write(tmp_path / "loop.wav", np.tile(kick, 6), 44_100)
+    once = analyse(str(tmp_path / "kick.wav"), SETTINGS).verdict
+    loop = analyse(str(tmp_path / "loop.wav"), SETTINGS).verdict
+    assert (once.label, loop.label) == ("Kick", "misc")
+    assert loop.reason == "a loop: 6 hits in 5.1 s"
+    assert loop.confidence == loop.probabilities[loop.folded]
 
 
 def test_settings_decide_folders_threshold_and_top(tmp_path: Path) -> None:

@@ -95,6 +95,9 @@ def _analysis(
     )
     if recording.is_silent:
         verdict = _silent(verdict)
+    elif recording.not_one_hit is not None:
+        # The probabilities stay: they are what the network made of the beginning.
+        verdict = dataclasses.replace(verdict, label=labels.MISC, reason=recording.not_one_hit)
     return Analysis(
         verdict=verdict,
         model=card.id,

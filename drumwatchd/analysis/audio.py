@@ -1,7 +1,8 @@
 """Read the beginning of a sound file as mono, at the rate that the network wants.
 
-Only as much is decoded as the network's window needs, in blocks, so that neither a twelve-hour take
-nor 32 channels at 384 kHz cost more memory than a hit does.
+Only the network's window is kept. What follows it, up to ten seconds, is heard once, to tell a hit
+from a loop. All is decoded in blocks, so that neither a twelve-hour take nor 32 channels at 384 kHz
+cost more memory than a hit does.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from drumwatchd.analysis import events
 from drumwatchd.analysis.model_card import FeatureSpec
 from drumwatchd.errors import DecodeError, SourceChangedError
 
@@ -28,6 +30,8 @@ SILENT_BELOW = 1e-4
 # Real files keep within these; a header that says otherwise lies and would cost memory.
 _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 1_000, 1_536_000
 _BLOCK_VALUES = 1 << 20
+# Ten seconds of eight channels at 384 kHz; more is decoded only where the window needs it.
+_MOST_HEARD_VALUES = 1 << 25
 # libsndfile's word for "the header doesn't say" is the largest 64-bit number.
 _UNKNOWN_FRAMES = 1 << 48
 _NO_NUMBERS = "holds samples that are no numbers (NaN or infinity)"
@@ -47,6 +51,7 @@ class Recording:
         duration_seconds: length of the whole file.
         sample_rate_hz: as stored.
         channels: as stored.
+        not_one_hit: what else the file is, in one phrase; None for one hit.
     """
 
     y: Signal
@@ -54,6 +59,7 @@ class Recording:
     duration_seconds: float
     sample_rate_hz: int
     channels: int
+    not_one_hit: str | None
 
     @property
     def is_silent(self) -> bool:
@@ -75,15 +81,17 @@ def load(path: str, spec: FeatureSpec) -> Recording:
         if not _LOWEST_RATE_HZ <= rate <= _HIGHEST_RATE_HZ:
             raise DecodeError(f"the header says {rate} Hz, which no sample has", path=path)
         seconds = spec.n_samples / spec.sr + spec.onset_search_seconds + _SPARE_SECONDS
-        y = _read_mono(sound, int(seconds * rate), path)
+        y, channel = _read_mono(sound, int(seconds * rate), path)
         known = 0 if sound.frames > _UNKNOWN_FRAMES else int(sound.frames)
         duration_seconds = max(known, y.size) / rate
+        not_one_hit = events.why_not_one_hit(_listen(sound, y, channel))
     y = resample(y, rate, spec.sr)
     if not np.isfinite(y).all():
         # Near the largest float the resampler overshoots to infinity.
         raise DecodeError(_NO_NUMBERS, path=path)
     y = y[onset(y, spec) :][: spec.n_samples]
-    return Recording(np.ascontiguousarray(y), spec.sr, duration_seconds, rate, channels)
+    window = np.ascontiguousarray(y)
+    return Recording(window, spec.sr, duration_seconds, rate, channels, not_one_hit)
 
 
 def resample(y: Signal, sr_from: int, sr_to: int) -> Signal:
@@ -150,35 +158,68 @@ def _decoder(descriptor: int, path: str) -> Iterator[soundfile.SoundFile]:
         raise DecodeError(f"can't be decoded as audio ({reason})", path=path) from error
 
 
-def _read_mono(sound: soundfile.SoundFile, n_frames: int, path: str) -> Signal:
-    """The first `n_frames` frames as the mean of the channels, or the loudest if they cancel."""
+def _read_mono(sound: soundfile.SoundFile, n_frames: int, path: str) -> tuple[Signal, int | None]:
+    """The first `n_frames` frames as the mean of the channels, or the loudest if they cancel.
+
+    Returns:
+        float32 [shape=(n,)], and the channel that it is; None for the mean.
+    """
     mono, channel_peaks = _mix(sound, n_frames)
     if not mono.size:
         raise DecodeError("no audio in the file (0 frames)", path=path)
     if not (np.isfinite(mono).all() and np.isfinite(channel_peaks).all()):
         raise DecodeError(_NO_NUMBERS, path=path)
     loudest = int(np.argmax(channel_peaks))
-    if np.abs(mono).max() < _CANCELLED_BELOW * channel_peaks[loudest]:
-        sound.seek(0)
-        mono, _ = _mix(sound, n_frames, only=loudest)
-    return mono
+    if np.abs(mono).max() >= _CANCELLED_BELOW * channel_peaks[loudest]:
+        return mono, None
+    sound.seek(0)
+    return _mix(sound, n_frames, loudest)[0], loudest
 
 
 def _mix(
-    sound: soundfile.SoundFile, n_frames: int, only: int | None = None
+    sound: soundfile.SoundFile, n_frames: int, channel: int | None = None
 ) -> tuple[Signal, Signal]:
     """Read block by block: mono float32 [shape=(n,)], and each channel's peak."""
-    block_frames = max(1, _BLOCK_VALUES // sound.channels)
     parts: list[Signal] = []
     peaks = np.zeros(sound.channels, dtype=np.float32)
+    for block in _blocks(sound, n_frames):
+        peaks = np.maximum(peaks, np.abs(block).max(axis=0))
+        parts.append(_mono(block, channel))
+    mono = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+    return mono, peaks
+
+
+def _listen(sound: soundfile.SoundFile, y: Signal, channel: int | None) -> Signal:
+    """The powers of `y`, which has been read, and of what follows it, as `events.powers` has them.
+
+    Damage ends it: what comes after the window is evidence, and never a reason to refuse a file.
+    """
+    rate = int(sound.samplerate)
+    parts = [events.powers(y, rate)]
+    most = min(int(events.LISTEN_SECONDS * rate), _MOST_HEARD_VALUES // sound.channels)
+    with contextlib.suppress(soundfile.LibsndfileError):
+        for block in _blocks(sound, most - y.size):
+            mono = _mono(block, channel)
+            if not np.isfinite(mono).all():
+                break
+            parts.append(events.powers(mono, rate))
+    return np.concatenate(parts)
+
+
+def _blocks(sound: soundfile.SoundFile, n_frames: int) -> Iterator[Signal]:
+    """Up to `n_frames` frames from here on, float32 [shape=(n, channels)], n ≥ 1."""
+    block_frames = max(1, _BLOCK_VALUES // sound.channels)
     left = n_frames
     while left > 0:
         block = sound.read(min(left, block_frames), dtype="float32", always_2d=True)
         if not len(block):
-            break
-        peaks = np.maximum(peaks, np.abs(block).max(axis=0))
-        with np.errstate(over="ignore"):  # to infinity, which is refused
-            parts.append(block.mean(axis=1) if only is None else block[:, only].copy())
+            return
+        yield block
         left -= len(block)
-    mono = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
-    return mono.astype(np.float32, copy=False), peaks
+
+
+def _mono(block: Signal, channel: int | None) -> Signal:
+    if channel is not None:
+        return block[:, channel].copy()
+    with np.errstate(over="ignore"):  # to infinity, which is refused
+        return np.asarray(block.mean(axis=1), dtype=np.float32)
