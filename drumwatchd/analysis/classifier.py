@@ -29,7 +29,7 @@ class Classifier:
         self.card = model_card.read_card(Path(model_dir))
         weights = model_card.verify_weights(self.card)
         try:
-            with _quiet_stderr():
+            with quiet_stderr():
                 self._interpreter = Interpreter(model_content=weights, num_threads=1)
                 self._interpreter.allocate_tensors()
             self._input, self._outputs = self._ends()
@@ -80,8 +80,8 @@ class Classifier:
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """LiteRT greets on file descriptor 2, which is the log here, and has no switch for it."""
+def quiet_stderr() -> Iterator[None]:
+    """LiteRT and TensorFlow greet on file descriptor 2, which is the log here, whatever is set."""
     kept = os.dup(2)
     silent = os.open(os.devnull, os.O_WRONLY)
     try:

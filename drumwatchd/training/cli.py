@@ -20,7 +20,7 @@ from drumwatchd.training.settings import (
     ReferenceConfig,
     RunConfig,
     TrainingConfig,
-    config_kind,
+    config_from,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
+_DEFAULT_ARCH = TrainingConfig().arch
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _CORPUS = click.argument("corpus", type=click.Path(exists=True, file_okay=False, path_type=Path))
 _CACHE = click.option("--cache", type=_FOLDER, default=Path("cache"), help="Features, reused.")
@@ -44,24 +45,31 @@ _PROCESSES = click.option(
     "--processes", type=click.IntRange(1), default=os.cpu_count() or 1, help="For the features."
 )
 _ARCH = click.option(
-    "--arch", type=click.Choice(list(FEATURES_OF)), default="residual_cnn", help="Design."
+    "--arch",
+    type=click.Choice(list(FEATURES_OF)),
+    help=f"Design.  [default: {_DEFAULT_ARCH}]",
+)
+_SETTINGS = click.option(
+    "--settings",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of another run (its _training.json); options given here come first.",
 )
 
 
 def _setting(option: str, name: str, kind: Any, text: str) -> Callable[[Command], Command]:
     """An option for one setting of a run; which default it has depends on the design."""
     ours, theirs = (
-        {field.name: field.default for field in dataclasses.fields(kind)}.get(name)
-        for kind in (TrainingConfig, ReferenceConfig)
+        {field.name: field.default for field in dataclasses.fields(design)}.get(name)
+        for design in (TrainingConfig, ReferenceConfig)
     )
-    designs = ", ".join(REFERENCE_DESIGNS)
+    designs = " and ".join(REFERENCE_DESIGNS)
     if theirs is None:
-        default = f"{ours}; not of {designs}" if ours != "" else f"not of {designs}"
+        note = f"default: {ours}; not for {designs}" if ours else f"not for {designs}"
     elif ours is None:
-        default = f"{theirs}; only of {designs}"
+        note = f"default: {theirs}; only for {designs}"
     else:
-        default = f"{ours}" if ours == theirs else f"{ours}; of {designs} {theirs}"
-    return click.option(option, name, type=kind, default=None, help=f"{text}  [default: {default}]")
+        note = f"default: {ours}" if ours == theirs else f"default: {ours}; {designs}: {theirs}"
+    return click.option(option, name, type=kind, default=None, help=f"{text}  [{note}]")
 
 
 _HOLD_OUT = _setting(
@@ -71,11 +79,23 @@ _HOLD_OUT = _setting(
     "Measured on, never trained on: fold:F, sources:I/N (whole sources), random:I/N or none.",
 )
 _VERSIONS = _setting("--versions", "n_versions", click.IntRange(1), "Per sound, augmented.")
-_SYNTHETIC = _setting("--synthetic", "n_synthetic", click.IntRange(0), "Sounds made per label, at most.")
+_SYNTHETIC = _setting(
+    "--synthetic", "n_synthetic", click.IntRange(0), "Sounds made per label, at most."
+)
 _SEED = _setting("--seed", "seed", int, "Of everything random.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+class _InOrder(click.Group):
+    """Lists the commands in the order of the work."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """As they stand in this file."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
+)
 @click.version_option(__version__, prog_name="drumwatchd-train")
 def cli() -> None:
     """Train, measure and export the network that drumwatchd hears with.
@@ -87,6 +107,7 @@ def cli() -> None:
 @cli.command()
 @_CORPUS
 @_ARCH
+@_SETTINGS
 @_HOLD_OUT
 @_VERSIONS
 @_SYNTHETIC
@@ -97,23 +118,24 @@ def cli() -> None:
 @_PROCESSES
 def features(
     corpus: Path,
-    arch: str,
+    arch: str | None,
+    settings: Path | None,
     as_json: bool,
     data: Path,
     cache: Path,
     processes: int,
     **given: Any,
 ) -> None:
-    """Compute the features that `train` with the same options will ask for.
+    """Compute the features of CORPUS.
 
-    After a kill it goes on where it was. --json writes mfcc_train_data.json and
+    Those that `train` with the same options will ask for. After a kill it goes on where it was. --json writes mfcc_train_data.json and
     mfcc_test_data.json, the latter of what is held out.
     """
     from drumwatchd.training.artefacts import write_mfcc_json
     from drumwatchd.training.preparation import prepare
     from drumwatchd.training.progress import Progress
 
-    config = _configuration(arch, corpus, given)
+    config = _configuration(corpus, arch, settings, given)
     with Progress() as progress:
         prepared = prepare(config, cache, processes, progress)
         if as_json:
@@ -130,6 +152,7 @@ def features(
 @cli.command()
 @_CORPUS
 @_ARCH
+@_SETTINGS
 @click.option("--name", help="Of the model and its files.  [default: drumwatchd-1, or the design]")
 @_HOLD_OUT
 @_setting("--epochs", "epochs", click.IntRange(1), "Passes.")
@@ -175,7 +198,8 @@ def features(
 @_PROCESSES
 def train(
     corpus: Path,
-    arch: str,
+    arch: str | None,
+    settings: Path | None,
     as_json: bool,
     models: Path,
     results: Path,
@@ -183,15 +207,16 @@ def train(
     processes: int,
     **given: Any,
 ) -> None:
-    """Train on CORPUS, measure on what is held out, and write the model folder.
+    """Train, measure, and write the model folder.
 
-    A run that was killed goes on where it was when it is started again with the same options.
+    Whole kits of CORPUS are held out and measured on. A run that was killed goes on where it was when it is started again with the same options.
     """
+    _start_tensorflow()
     from drumwatchd.training.artefacts import RunFiles
     from drumwatchd.training.progress import Progress
     from drumwatchd.training.reference import train_any
 
-    config = _configuration(arch, corpus, given)
+    config = _configuration(corpus, arch, settings, given)
     files = RunFiles(config.name, models, results)
     with Progress() as progress:
         run = train_any(config, files, cache=cache, processes=processes, progress=progress)
@@ -208,7 +233,11 @@ def train(
 def export(
     corpus: Path, name: str, as_json: bool, models: Path, results: Path, cache: Path
 ) -> None:
-    """Measure the trained network NAME (NAME.keras in --models) and write its model folder again."""
+    """Write the model folder of a trained network again.
+
+    The network is NAME.keras in --models; it is measured on what it held out of CORPUS.
+    """
+    _start_tensorflow()
     from drumwatchd.training.artefacts import RunFiles
     from drumwatchd.training.progress import Progress
     from drumwatchd.training.train import load_run
@@ -227,9 +256,9 @@ def export(
 @_JSON
 @_RESULTS
 def evaluate(corpus: Path, model: Path, hold_out: str | None, as_json: bool, results: Path) -> None:
-    """Measure the exported MODEL (a model folder) as the daemon runs it, decoding included.
+    """Measure a model folder as the daemon runs it.
 
-    Leaves a classification report, text and JSON, and the confusion matrix in --results.
+    MODEL judges what its card holds out of CORPUS, decoding included. Leaves a classification report, text and JSON, and the confusion matrix in --results.
     """
     from drumwatchd.training.artefacts import (
         RunFiles,
@@ -258,9 +287,9 @@ def evaluate(corpus: Path, model: Path, hold_out: str | None, as_json: bool, res
 @_JSON
 @_RESULTS
 def compare(names: tuple[str, ...], as_json: bool, results: Path) -> None:
-    """Put the figures of several models beside each other; of all in --results, if none is named.
+    """Put the figures of several models side by side.
 
-    Reads the reports that train, export and evaluate leave, and draws model_comparison.png.
+    Of all in --results, if no MODEL is named. Reads the reports that train, export and evaluate leave, and draws model_comparison.png.
     """
     from drumwatchd.training.artefacts import (
         SCHEMA,
@@ -276,19 +305,62 @@ def compare(names: tuple[str, ...], as_json: bool, results: Path) -> None:
     _print({"schema": SCHEMA, "models": reports}, comparison_text(reports), as_json=as_json)
 
 
-def _configuration(arch: str, corpus: Path, given: dict[str, Any]) -> RunConfig:
-    """The settings of a run: those given, the design's own defaults for the rest."""
+@cli.command("report")
+@_CORPUS
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("docs/model-report.md"),
+    help="The page.",
+)
+@_RESULTS
+@_CACHE
+@_PROCESSES
+def model_report(corpus: Path, out: Path, results: Path, cache: Path, processes: int) -> None:
+    """Measure everything that docs/model-report.md claims.
+
+    Every design and every trial is trained once for each part of CORPUS that is held out, which
+    takes many hours; what is finished is kept in --results.
+    """
+    _start_tensorflow()
+    from drumwatchd.training.progress import Progress
+    from drumwatchd.training.report import write_report
+
+    with Progress() as progress:
+        write_report(
+            str(corpus), out, results=results, cache=cache, processes=processes, progress=progress
+        )
+    click.echo(out)
+
+
+def _configuration(
+    corpus: Path, arch: str | None, settings: Path | None, given: dict[str, Any]
+) -> RunConfig:
+    """The settings of a run: those given, then those of `settings`, then the design's own."""
     given = {name: value for name, value in given.items() if value is not None}
-    kind = config_kind(arch)
-    known = {field.name for field in dataclasses.fields(kind)}
+    base = _base(arch, settings)
+    known = {field.name for field in dataclasses.fields(base)}
     foreign = sorted(set(given) - known)
     if foreign:
-        raise UsageError(f"{arch} has no {', '.join(foreign)} to set")
-    if arch in REFERENCE_DESIGNS:
-        given.setdefault("name", arch)
-    config = kind(arch=arch, corpus=str(corpus), features=FEATURES_OF[arch], **given)
+        raise UsageError(f"{base.arch} has no {', '.join(foreign)} to set")
+    config = dataclasses.replace(base, corpus=str(corpus), **given)
     _checked_name(config.name)
     return config
+
+
+def _base(arch: str | None, settings: Path | None) -> RunConfig:
+    if settings is None:
+        arch = arch or _DEFAULT_ARCH
+        if arch in REFERENCE_DESIGNS:
+            return ReferenceConfig(name=arch, arch=arch, features=FEATURES_OF[arch])
+        return TrainingConfig(arch=arch, features=FEATURES_OF[arch])
+    try:
+        base = config_from(json.loads(settings.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError("not the settings of a run", path=str(settings)) from error
+    if arch not in (None, base.arch):
+        raise UsageError(f"these settings are of {base.arch}, not of {arch}", path=str(settings))
+    return base
 
 
 def _checked_name(name: str) -> str:
@@ -321,14 +393,23 @@ def _finish(run: TrainingRun, files: RunFiles, progress: Progress, *, as_json: b
         _print(report.as_dict(), report.as_text(), as_json=as_json)
 
 
+def _start_tensorflow() -> None:
+    """Import it, its notes on processors and missing graphics cards sent nowhere."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from drumwatchd.analysis.classifier import quiet_stderr
+
+    with quiet_stderr():
+        import keras
+
+        keras.ops.zeros(1)  # only now does it look for devices
+
+
 def _print(values: dict[str, Any], text: str, *, as_json: bool) -> None:
     click.echo(json.dumps(values, indent=2) if as_json else text)
 
 
 def main() -> None:
     """Run a command; turn errors into one message and an exit code."""
-    # TensorFlow's start-up notes on processors and missing graphics cards help nobody here.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         cli(standalone_mode=False)
     except click.ClickException as error:

@@ -105,7 +105,7 @@ class TrainingConfig:
     corpus: str = ""
     extra: tuple[str, ...] = ()
     hold_out: str = "fold:1"
-    n_versions: int = 10
+    n_versions: int = 8
     changes: tuple[str, ...] = CHANGES
     n_synthetic: int = 150
     width: float = 1.0
@@ -188,5 +188,8 @@ def config_from(settings: Mapping[str, Any]) -> RunConfig:
     Raises:
         KeyError, TypeError: `settings` are something else.
     """
-    features = FeatureSpec(**settings["features"])
-    return config_kind(settings["arch"])(**{**settings, "features": features})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
+    values["features"] = FeatureSpec(**settings["features"])
+    return config_kind(settings["arch"])(**values)
