@@ -90,8 +90,8 @@ def frame_centres(spec: FeatureSpec) -> tuple[npt.NDArray[np.int64], npt.NDArray
         Centres in samples, ascending [shape=(m,)], and counts of sum m [shape=(n_frames,)].
     """
     if not spec.warp_frames:
-        centres = np.arange(spec.n_frames) * spec.hop_length
-        return centres, np.ones(spec.n_frames, dtype=np.int64)
+        even = np.arange(spec.n_frames, dtype=np.int64) * spec.hop_length
+        return even, np.ones_like(even)
     w, n = spec.warp_seconds * spec.sr, spec.warp_frames
     edges = w * ((1.0 + spec.n_samples / w) ** (np.arange(n + 1) / n) - 1.0)
     counts = np.ceil(np.diff(edges) / spec.hop_length).astype(np.int64)
@@ -153,7 +153,8 @@ class FeatureExtractor:
         for bands, bins, weights in self._bank:
             np.matmul(power[:, bins], weights, out=S[:active, bands])
         if spec.warp_frames:
-            S = np.add.reduceat(S, self._first, axis=0) / self._counts[:, None].astype(np.float32)
+            counts = self._counts[:, None].astype(np.float32)
+            S = np.add.reduceat(S, self._first, axis=0, dtype=np.float32) / counts
         return S.T
 
     def __call__(self, y: Array) -> Array:

@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from drumwatchd.errors import UsageError
 from drumwatchd.training.corpus import Example
+from drumwatchd.training.evaluate import Judged
 from drumwatchd.training.progress import Progress
 from drumwatchd.training.settings import (
     CHANGES,
     LOG_MEL,
     MFCC,
-    ReferenceConfig,
     RunConfig,
     TrainingConfig,
     settings_of,
@@ -100,20 +99,7 @@ TRIALS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Judgements:
-    """What networks said of sounds of sources that they never met.
-
-    Attributes:
-        examples: the sounds.
-        probabilities: fine, float32 [shape=(n, 34)], one row for each.
-    """
-
-    examples: list[Example]
-    probabilities: npt.NDArray[np.float32]
-
-
-def judge_held_out(
+def judge_sources(
     config: RunConfig,
     hold_outs: tuple[str, ...],
     *,
@@ -121,7 +107,7 @@ def judge_held_out(
     cache: Path,
     processes: int = 1,
     progress: Progress | None = None,
-) -> Judgements:
+) -> Judged:
     """Train `config` once for each of `hold_outs`, unless `folder` holds the outcome already."""
     progress = progress or Progress()
     parts = []
@@ -132,9 +118,12 @@ def judge_held_out(
             progress.say(f"{run.name}, holding out {hold_out}")
             _train_and_judge(run, path, cache, processes, progress)
         parts.append(_read(path))
-    return Judgements(
+    return Judged(
         [example for part in parts for example in part.examples],
         np.concatenate([part.probabilities for part in parts]),
+        ", ".join(hold_outs),
+        parts[0].threshold,
+        [reason for part in parts for reason in part.skipped],
     )
 
 
@@ -155,32 +144,28 @@ def _train_and_judge(
     config: RunConfig, path: Path, cache: Path, processes: int, progress: Progress
 ) -> None:
     from drumwatchd.training.artefacts import RunFiles
-    from drumwatchd.training.reference import train_reference
-    from drumwatchd.training.train import train
+    from drumwatchd.training.reference import train_any
+    from drumwatchd.training.train import judge_held_out
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".run.", dir=path.parent) as place:
         files = RunFiles(config.name, Path(place), Path(place))
-        if isinstance(config, ReferenceConfig):
-            run = train_reference(
-                config, files, cache=cache, processes=processes, progress=progress
-            )
-        else:
-            run = train(config, files, cache=cache, processes=processes, progress=progress)
-        outputs = run.model.predict(run.held_out_x, batch_size=256, verbose=0)
-        judged = Path(place) / path.name
-        np.savez(
-            judged,
-            examples=json.dumps([dataclasses.astuple(e) for e in run.held_out.examples]),
-            probabilities=outputs["probabilities"].astype(np.float32),
-        )
-        judged.replace(path)
+        run = train_any(config, files, cache=cache, processes=processes, progress=progress)
+        judged = judge_held_out(run)
+        if judged is None:
+            raise UsageError(f"nothing can be judged in {config.hold_out}", path=config.corpus)
+        kept = dataclasses.asdict(judged)
+        probabilities = kept.pop("probabilities")
+        np.savez(files.results / path.name, judged=json.dumps(kept), probabilities=probabilities)
+        (files.results / path.name).replace(path)
 
 
-def _read(path: Path) -> Judgements:
+def _read(path: Path) -> Judged:
     with np.load(path) as file:
-        examples = [Example(*values) for values in json.loads(str(file["examples"]))]
-        return Judgements(examples, file["probabilities"])
+        kept = json.loads(str(file["judged"]))
+        examples = [Example(**values) for values in kept.pop("examples")]
+        skipped = [(name, reason) for name, reason in kept.pop("skipped")]
+        return Judged(examples, file["probabilities"], skipped=skipped, **kept)
 
 
 def _key(config: RunConfig) -> str:

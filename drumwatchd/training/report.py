@@ -19,13 +19,12 @@ from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
 from drumwatchd.files import write_atomically
 from drumwatchd.training import calibrate
 from drumwatchd.training.calibrate import Calibration
-from drumwatchd.training.evaluate import FOLD, FOLDERS, Figures, measure
+from drumwatchd.training.evaluate import FOLD, FOLDERS, Figures, Judged, measure
 from drumwatchd.training.experiments import (
     ALL_GROUPS,
     TRIAL_GROUPS,
     TRIALS,
-    Judgements,
-    judge_held_out,
+    judge_sources,
 )
 from drumwatchd.training.progress import Progress
 from drumwatchd.training.settings import FEATURES_OF, ReferenceConfig, RunConfig, TrainingConfig
@@ -41,7 +40,7 @@ DESIGNS: dict[str, RunConfig] = {
     "drumwatchd-1": SHIPPED,
 }
 
-Judge = Callable[[RunConfig, tuple[str, ...]], Judgements]
+Judge = Callable[[RunConfig, tuple[str, ...]], Judged]
 
 
 def write_report(
@@ -55,8 +54,8 @@ def write_report(
 ) -> None:
     """Train what isn't trained yet, measure everything, and write `out`, a Markdown page."""
 
-    def judge(config: RunConfig, hold_outs: tuple[str, ...]) -> Judgements:
-        return judge_held_out(
+    def judge(config: RunConfig, hold_outs: tuple[str, ...]) -> Judged:
+        return judge_sources(
             dataclasses.replace(config, corpus=corpus),
             hold_outs,
             folder=results / "trials",
@@ -76,15 +75,13 @@ def write_report(
     write_atomically(str(out), "\n".join(parts))
 
 
-def calibration_of(judgements: Sequence[Judgements]) -> Calibration:
+def calibration_of(judgements: Sequence[Judged]) -> Calibration:
     """What the shipped network is calibrated with: fitted on all that was held out."""
     examples = [example for part in judgements for example in part.examples]
     return calibrate.fit(np.concatenate([part.probabilities for part in judgements]), examples)
 
 
-def kit_interval(
-    judged: Judgements, other: Judgements | None = None, seed: int = 0
-) -> tuple[float, float]:
+def kit_interval(judged: Judged, other: Judged | None = None, seed: int = 0) -> tuple[float, float]:
     """95 % interval of the accuracy averaged over kits, by bootstrap over kits.
 
     With `other`, judged on the same sounds, that of how much better `judged` is.
@@ -101,7 +98,7 @@ def kit_interval(
     return float(low), float(high)
 
 
-def _kit_means(judged: Judgements) -> npt.NDArray[np.float64]:
+def _kit_means(judged: Judged) -> npt.NDArray[np.float64]:
     """Accuracy kit by kit, kits in the order of their names."""
     hits: dict[tuple[str, str], list[bool]] = defaultdict(list)
     right = (judged.probabilities @ FOLD).argmax(axis=1)
@@ -110,7 +107,7 @@ def _kit_means(judged: Judgements) -> npt.NDArray[np.float64]:
     return np.array([np.mean(hits[kit]) for kit in sorted(hits)])
 
 
-def _designs(held_out: dict[str, Judgements], judge: Judge) -> str:
+def _designs(held_out: dict[str, Judged], judge: Judge) -> str:
     baseline = held_out["Model 1"]
     rows = []
     for name, judged in held_out.items():
@@ -143,7 +140,7 @@ def _designs(held_out: dict[str, Judgements], judge: Judge) -> str:
     return f"## Sources never met\n\n{sounds}.\n\n{_table(heads, rows)}\n"
 
 
-def _classes(judged: Judgements) -> str:
+def _classes(judged: Judged) -> str:
     figures = measure(judged.probabilities, judged.examples)
     rows = [
         [folder, f"{figures.recall[folder]:.3f}", f"{figures.precision[folder]:.3f}", *counts]
@@ -163,7 +160,7 @@ def _classes(judged: Judgements) -> str:
     return f"## Folder by folder\n\n{table}\n\n### Label by label\n\n{fine_table}\n"
 
 
-def _calibration(groups: Sequence[Judgements]) -> str:
+def _calibration(groups: Sequence[Judged]) -> str:
     """Each group is calibrated by what was found on the others."""
     examples = [example for part in groups for example in part.examples]
     raw = np.concatenate([part.probabilities for part in groups])
