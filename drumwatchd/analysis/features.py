@@ -119,8 +119,8 @@ class FeatureExtractor:
         )
         self._bank = _split(filters)
         self._padded = np.zeros(spec.n_samples + spec.n_fft)
-        self._views = np.lib.stride_tricks.sliding_window_view(self._padded, spec.n_fft)
         self._centres, self._counts = frame_centres(spec)
+        self._starts = self._centres.tolist()
         self._first = np.cumsum(self._counts) - self._counts
         self._windowed = np.empty((self._centres.size, spec.n_fft))
         self._power = np.empty((self._centres.size, spec.n_fft // 2 + 1), dtype=np.float32)
@@ -142,9 +142,9 @@ class FeatureExtractor:
         S = np.zeros((self._centres.size, spec.n_mels), dtype=np.float32)
         # A window around sample k begins at padded sample k: from here on, they hold only zeros.
         active = int(np.searchsorted(self._centres, half + length))
-        windowed = np.multiply(
-            self._views[self._centres[:active]], self._window, out=self._windowed[:active]
-        )
+        windowed = self._windowed[:active]
+        for row, start in zip(windowed, self._starts, strict=False):
+            np.multiply(self._padded[start : start + spec.n_fft], self._window, out=row)
         spectrum = scipy.fft.rfft(windowed, axis=1, workers=1, overwrite_x=True)
         parts = spectrum.view(np.float64).reshape(active, -1, 2)
         squares = np.multiply(parts, parts, out=parts)
@@ -154,7 +154,7 @@ class FeatureExtractor:
             np.matmul(power[:, bins], weights, out=S[:active, bands])
         if spec.warp_frames:
             counts = self._counts[:, None].astype(np.float32)
-            S = np.add.reduceat(S, self._first, axis=0, dtype=np.float32) / counts
+            S = np.divide(np.add.reduceat(S, self._first, axis=0), counts, dtype=np.float32)
         return S.T
 
     def __call__(self, y: Array) -> Array:
