@@ -35,7 +35,6 @@ ALL_GROUPS = tuple(f"sources:{number}/4" for number in range(4))
 TRIAL_GROUPS = (ALL_GROUPS[1], ALL_GROUPS[3])
 
 BASE = TrainingConfig(
-    name="trial",
     width=0.5,
     n_versions=8,
     n_synthetic=60,
@@ -53,16 +52,18 @@ class Trial:
         name: of its files.
         idea: what is different from the base.
         change: the settings that make it so.
+        extra: whether it trains on the extra corpora, if there are any.
     """
 
     name: str
     idea: str
     change: Mapping[str, Any] = field(default_factory=dict)
+    extra: bool = True
 
-    @property
-    def config(self) -> TrainingConfig:
-        """The whole configuration."""
-        return dataclasses.replace(BASE, **self.change)
+    def config(self, extra: tuple[str, ...]) -> TrainingConfig:
+        """The whole configuration, with the corpora `extra` to train on as well."""
+        extra = extra if self.extra else ()
+        return dataclasses.replace(BASE, name=f"trial-{self.name}", extra=extra, **self.change)
 
 
 def _audio(*changes: str) -> Mapping[str, Any]:
@@ -92,6 +93,7 @@ TRIALS = (
     Trial("no-smoothing", "without label smoothing", {"label_smoothing": 0.0}),
     Trial("generalised", "with generalised cross-entropy, q = 0.5", {"loss": "generalised"}),
     Trial("no-synthetic", "without synthesised sounds", {"n_synthetic": 0}),
+    Trial("no-extra", "without melodic notes and words", extra=False),
     Trial("even", "even time axis: 98 frames of 11.6 ms", {"features": LOG_MEL}),
     Trial("mfcc", "40 MFCC on that axis in place of the log-mel spectrogram", {"features": MFCC}),
     Trial("longer", "with twice the passes", {"epochs": 2 * BASE.epochs}),

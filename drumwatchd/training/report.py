@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,25 +34,29 @@ N_RESAMPLES = 2_000
 
 # The shipped network's settings, with as many passes as a report has patience for.
 SHIPPED = TrainingConfig(name="drumwatchd-1", epochs=16, precision="mixed_bfloat16")
-DESIGNS: dict[str, RunConfig] = {
-    "Model 1": ReferenceConfig(name="model1", arch="model1", features=FEATURES_OF["model1"]),
-    "Model 2": ReferenceConfig(name="model2", arch="model2", features=FEATURES_OF["model2"]),
-    "drumwatchd-1": SHIPPED,
-}
-
-Judge = Callable[[RunConfig, tuple[str, ...]], Judged]
 
 
 def write_report(
     corpus: str,
     out: Path,
     *,
+    extra: tuple[str, ...] = (),
     results: Path,
     cache: Path,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> None:
-    """Train what isn't trained yet, measure everything, and write `out`, a Markdown page."""
+    """Train what isn't trained yet, measure everything, and write `out`, a Markdown page.
+
+    Args:
+        corpus: labelled sounds with their sources.
+        out: the page.
+        extra: more corpora that all but the reference designs train on.
+        results: where judgements are kept, so that nothing is trained twice.
+        cache: of features.
+        processes: for the features.
+        progress: told what is done.
+    """
 
     def judge(config: RunConfig, hold_outs: tuple[str, ...]) -> Judged:
         return judge_sources(
@@ -64,13 +68,21 @@ def write_report(
             progress=progress,
         )
 
-    held_out = {name: judge(config, ALL_GROUPS) for name, config in DESIGNS.items()}
+    designs: dict[str, RunConfig] = {
+        "Model 1": ReferenceConfig(name="model1", arch="model1", features=FEATURES_OF["model1"]),
+        "Model 2": ReferenceConfig(name="model2", arch="model2", features=FEATURES_OF["model2"]),
+        "drumwatchd-1": dataclasses.replace(SHIPPED, extra=extra),
+    }
+    shipped = designs["drumwatchd-1"]
+    held_out = {name: judge(config, ALL_GROUPS) for name, config in designs.items()}
+    at_random = {name: judge(config, RANDOM) for name, config in designs.items()}
+    trials = {trial.name: judge(trial.config(extra), TRIAL_GROUPS) for trial in TRIALS}
     parts = [
         _INTRODUCTION,
-        _designs(held_out, judge),
+        _designs(held_out, at_random),
         _classes(held_out["drumwatchd-1"]),
-        _calibration([judge(SHIPPED, (group,)) for group in ALL_GROUPS]),
-        _trials(judge),
+        _calibration([judge(shipped, (group,)) for group in ALL_GROUPS]),
+        _trials(trials),
     ]
     write_atomically(str(out), "\n".join(parts))
 
@@ -107,13 +119,12 @@ def _kit_means(judged: Judged) -> npt.NDArray[np.float64]:
     return np.array([np.mean(hits[kit]) for kit in sorted(hits)])
 
 
-def _designs(held_out: dict[str, Judged], judge: Judge) -> str:
+def _designs(held_out: dict[str, Judged], random: dict[str, Judged]) -> str:
     baseline = held_out["Model 1"]
     rows = []
     for name, judged in held_out.items():
         figures = measure(judged.probabilities, judged.examples)
-        random = judge(DESIGNS[name], RANDOM)
-        at_random = measure(random.probabilities, random.examples)
+        at_random = measure(random[name].probabilities, random[name].examples)
         low, high = kit_interval(judged)
         better = (
             ""
@@ -214,8 +225,7 @@ def _certainty(figures: Figures) -> list[str]:
     return [f"{value:.3f}" for value in values]
 
 
-def _trials(judge: Judge) -> str:
-    judged = {trial.name: judge(trial.config, TRIAL_GROUPS) for trial in TRIALS}
+def _trials(judged: dict[str, Judged]) -> str:
     base = judged["base"]
     reference = measure(base.probabilities, base.examples)
     rows = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, ClassVar
 
 from drumwatchd.analysis.model_card import FeatureSpec
@@ -178,8 +179,9 @@ def config_kind(arch: str) -> type[TrainingConfig] | type[ReferenceConfig]:
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:
-    """The configuration as plain values, without the path of one machine."""
-    return {key: value for key, value in dataclasses.asdict(config).items() if key != "corpus"}
+    """The configuration as plain values, without the paths of one machine."""
+    settings = {key: value for key, value in dataclasses.asdict(config).items() if key != "corpus"}
+    return settings | {"extra": [PurePath(root).name for root in config.extra]}
 
 
 def config_from(settings: Mapping[str, Any]) -> RunConfig:
