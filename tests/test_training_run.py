@@ -25,7 +25,7 @@ pytestmark = [
 
 KINDS = ("kick", "snare", "hat", "crash", "cowbell")
 SMALL = {
-    "small": "--epochs 10 --versions 2 --synthetic 3 --batch-size 4",
+    "small": "--width 0.25 --epochs 10 --versions 2 --synthetic 0 --batch-size 4",
     "model1": "--arch model1 --epochs 6 --batch-size 8",
     "model2": "--arch model2 --epochs 2 --batch-size 8",
 }

@@ -82,6 +82,9 @@ _VERSIONS = _setting("--versions", "n_versions", click.IntRange(1), "Per sound, 
 _SYNTHETIC = _setting(
     "--synthetic", "n_synthetic", click.IntRange(0), "Sounds made per label, at most."
 )
+_EXTRA = click.option(
+    "--extra", type=_FOLDER, multiple=True, help="One more corpus to train on; may be repeated."
+)
 _SEED = _setting("--seed", "seed", int, "Of everything random.")
 
 
@@ -109,6 +112,7 @@ def cli() -> None:
 @_ARCH
 @_SETTINGS
 @_HOLD_OUT
+@_EXTRA
 @_VERSIONS
 @_SYNTHETIC
 @_SEED
@@ -155,9 +159,11 @@ def features(
 @_SETTINGS
 @click.option("--name", help="Of the model and its files.  [default: drumwatchd-1, or the design]")
 @_HOLD_OUT
+@_setting("--width", "width", click.FloatRange(0, min_open=True), "Factor on the channels.")
 @_setting("--epochs", "epochs", click.IntRange(1), "Passes.")
 @_setting("--batch-size", "batch_size", click.IntRange(2), "Examples per step.")
 @_setting("--learning-rate", "learning_rate", float, "At its highest.")
+@_EXTRA
 @_VERSIONS
 @_SYNTHETIC
 @_setting(
@@ -337,7 +343,9 @@ def _configuration(
     corpus: Path, arch: str | None, settings: Path | None, given: dict[str, Any]
 ) -> RunConfig:
     """The settings of a run: those given, then those of `settings`, then the design's own."""
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in given.items() if value not in (None, ())}
+    if "extra" in given:
+        given["extra"] = tuple(str(folder) for folder in given["extra"])
     base = _base(arch, settings)
     known = {field.name for field in dataclasses.fields(base)}
     foreign = sorted(set(given) - known)

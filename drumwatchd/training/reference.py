@@ -99,21 +99,18 @@ def train_reference(
     features = data.features
     examples, x = features.examples, features.x[:, 0]
     y = np.eye(len(FINE_LABELS), dtype=np.float32)[[FINE_LABELS.index(e.label) for e in examples]]
-    rows, seen = split_kits(examples, config.validation_split, config.seed)
-    progress.say(f"{config.arch}: {len(rows):,} sounds to train on, {len(seen):,} to validate with")
+    learn, look = split_kits(examples, config.validation_split, config.seed)
+    progress.say(
+        f"{config.arch}: {len(learn):,} sounds to train on, {len(look):,} to validate with"
+    )
 
     unfinished = files.unfinished(json.dumps(dataclasses.asdict(config), sort_keys=True))
-    stages = _Stages(config, unfinished, progress)
+    stages = _Stages(config, unfinished, progress, x[learn], x[look])
     history: dict[str, list[float]] = {}
     if config.arch == "model1":
         model = model1(config.features.shape, len(FINE_LABELS))
     else:
-        encoder, whole = autoencoder(config.features.shape)
-        whole.compile(optimizer=keras.optimizers.Adam(config.learning_rate), loss="mse")
-        drawn = stages.fit("autoencoder", whole, (x[rows], x[rows]), (x[seen], x[seen]))
-        history = {f"autoencoder_{name}": values for name, values in drawn.items()}
-        # Frozen: that the code was learned without labels is the design's whole idea.
-        encoder.trainable = False
+        encoder, history = _learned_encoder(config, stages)
         model = model2(encoder, len(FINE_LABELS))
     judge = keras.Model(model.input, model.get_layer("probabilities").output)
     judge.compile(
@@ -121,10 +118,7 @@ def train_reference(
         loss="categorical_crossentropy",
         metrics=["accuracy"],
     )
-    history = {
-        **stages.fit("classifier", judge, (x[rows], y[rows]), (x[seen], y[seen])),
-        **history,
-    }
+    history = {**stages.fit("classifier", judge, y[learn], y[look]), **history}
     run = TrainingRun(model, config, history, data.training, data.held_out, data.skipped)
     save_run(run, files)
     shutil.rmtree(unfinished)
@@ -146,30 +140,42 @@ def split_kits(examples: Sequence[Example], share: float, seed: int) -> tuple[Ro
     of_kit: dict[tuple[str, str], list[int]] = {kit: [] for kit in kits}
     for row, example in enumerate(examples):
         of_kit[example.source, example.kit].append(row)
-    validation: list[int] = []
+    look: list[int] = []
     order = np.random.default_rng(seed).permutation(len(kits))
     for number in order[:-1]:
-        validation += of_kit[kits[number]]
-        if len(validation) >= share * len(examples):
+        look += of_kit[kits[number]]
+        if len(look) >= share * len(examples):
             break
-    seen = np.array(sorted(validation), dtype=np.int64)
-    return np.setdiff1d(np.arange(len(examples)), seen), seen
+    kept = np.array(sorted(look), dtype=np.int64)
+    return np.setdiff1d(np.arange(len(examples)), kept), kept
+
+
+def _learned_encoder(
+    config: ReferenceConfig, stages: _Stages
+) -> tuple[keras.Model, dict[str, list[float]]]:
+    """An encoder that draws the sounds again well, frozen, and its curves.
+
+    Frozen, since a code that is learned without labels is the design's whole idea.
+    """
+    encoder, whole = autoencoder(config.features.shape)
+    whole.compile(optimizer=keras.optimizers.Adam(config.learning_rate), loss="mse")
+    curves = stages.fit("autoencoder", whole, stages.x_learn, stages.x_look)
+    encoder.trainable = False
+    return encoder, {f"autoencoder_{name}": values for name, values in curves.items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Stages:
-    """What the stages of one run share."""
+    """What the stages of one run share: the sounds that are learned, and those only looked at."""
 
     config: ReferenceConfig
     unfinished: Path
     progress: Progress
+    x_learn: Array
+    x_look: Array
 
     def fit(
-        self,
-        stage: str,
-        model: keras.Model,
-        training: tuple[Array, Array],
-        validation: tuple[Array, Array],
+        self, stage: str, model: keras.Model, y_learn: Array, y_look: Array
     ) -> dict[str, list[float]]:
         """Train in place until nothing is gained any more; keep the best weights, return curves."""
         folder = self.unfinished / stage
@@ -189,8 +195,9 @@ class _Stages:
             ),
         ]
         model.fit(
-            *training,
-            validation_data=validation,
+            self.x_learn,
+            y_learn,
+            validation_data=(self.x_look, y_look),
             batch_size=self.config.batch_size,
             epochs=self.config.epochs,
             callbacks=callbacks,
