@@ -27,25 +27,25 @@ NON_DRUM = FINE_LABELS.index("FX")
 # Of the sounds that are no drum, so many should reach misc.
 NON_DRUMS_WANTED = 0.95
 _TEMPERATURES = np.geomspace(0.4, 2.5, 64)
-_SHIFTS = np.linspace(0.0, 4.0, 41)
+_DOUBTS = np.linspace(0.0, 4.0, 41)
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is done to the logits z: z / temperature, plus the shift for the label FX.
+    """What is done to the logits z: z / temperature, plus the doubt for the label FX.
 
     Attributes:
         temperature: above 1 where the network is too sure.
-        shift: natural logarithm of a factor on the odds of "no drum".
+        doubt: natural logarithm of a factor on the odds of "no drum".
     """
 
     temperature: float = 1.0
-    shift: float = 0.0
+    doubt: float = 0.0
 
     def apply(self, probabilities: Array) -> Array:
         """Calibrate fine probabilities, float32 [shape=(n, 34)]."""
         logits = np.log(np.maximum(probabilities, 1e-12)) / self.temperature
-        logits[:, NON_DRUM] += self.shift
+        logits[:, NON_DRUM] += self.doubt
         logits -= logits.max(axis=1, keepdims=True)
         odds = np.exp(logits)
         return np.asarray(odds / odds.sum(axis=1, keepdims=True), dtype=np.float32)
@@ -54,31 +54,31 @@ class Calibration:
         """Change the layer ``logits`` of `model` so that its probabilities come out calibrated."""
         layer = model.get_layer("logits")
         kernel, bias = (weights / self.temperature for weights in layer.get_weights())
-        bias[NON_DRUM] += self.shift
+        bias[NON_DRUM] += self.doubt
         layer.set_weights([kernel, bias])
 
 
 def fit(probabilities: Array, examples: Sequence[Example]) -> Calibration:
     """Find both numbers on sounds that the networks never trained on.
 
-    The shift is the least with which enough of the non-drums reach misc; the temperature then
+    The doubt is the least with which enough of the non-drums reach misc; the temperature then
     minimises the negative log-likelihood of the six folders and misc.
     """
     calibration = Calibration(_best_temperature(probabilities, examples, 0.0))
-    for shift in _SHIFTS:
-        calibration = Calibration(_best_temperature(probabilities, examples, shift), shift)
+    for doubt in _DOUBTS:
+        calibration = Calibration(_best_temperature(probabilities, examples, doubt), doubt)
         figures = measure(calibration.apply(probabilities), examples)
         if figures.non_drums_in_misc >= NON_DRUMS_WANTED:
             break
     return calibration
 
 
-def _best_temperature(probabilities: Array, examples: Sequence[Example], shift: float) -> float:
+def _best_temperature(probabilities: Array, examples: Sequence[Example], doubt: float) -> float:
     true = [FOLDERS.index(CANONICAL_OF[example.label]) for example in examples]
     rows = np.arange(len(true))
 
     def loss(temperature: float) -> float:
-        folded = Calibration(temperature, shift).apply(probabilities) @ FOLD
+        folded = Calibration(temperature, doubt).apply(probabilities) @ FOLD
         return float(-np.log(np.maximum(folded[rows, true], 1e-12)).mean())
 
     return float(min(_TEMPERATURES, key=loss))

@@ -36,8 +36,6 @@ TRIAL_GROUPS = (ALL_GROUPS[1], ALL_GROUPS[3])
 
 BASE = TrainingConfig(
     width=0.5,
-    n_versions=8,
-    n_synthetic=60,
     epochs=8,
     draws=6_144,
     precision="mixed_bfloat16",

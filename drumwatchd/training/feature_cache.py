@@ -6,6 +6,7 @@ float16 costs a thousandth of a decibel and halves the file; a training run maps
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -78,11 +79,14 @@ def cached_features(
     }
     key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
     data, index = folder / f"{key}.npy", folder / f"{key}.json"
-    if not index.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        unread = _fill(data, examples, spec, n_versions, changes, seed, processes, progress)
-        write_atomically(str(index), json.dumps({**wanted, "skipped": unread}))
-        data.with_suffix(".progress").unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{key}.lock").open("w") as lock:
+        # Another run may be at it; what it finishes needn't be done twice.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not index.is_file():
+            unread = _fill(data, examples, spec, n_versions, changes, seed, processes, progress)
+            write_atomically(str(index), json.dumps({**wanted, "skipped": unread}))
+            data.with_suffix(".progress").unlink(missing_ok=True)
     skipped: dict[int, str] = dict(json.loads(index.read_text())["skipped"])
     x = np.load(data, mmap_mode="r")
     kept = [row for row in range(len(examples)) if row not in skipped]

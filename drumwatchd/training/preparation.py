@@ -90,14 +90,14 @@ def prepare(
         more = _apart(read_corpus(root), held_out, config.hold_out)
         sets.append(features_of(f"features of {root}", more))
         training += more
-    made = synthetic_examples(training, config.n_synthetic)
+    made = synthetic_examples(examples, config.n_synthetic)
     if made:
         sets.append(features_of("features of synthesised sounds", made))
     rows = _rows(sets[0], frozenset(held_out))
     held_out_features = FeatureSet(
         sets[0].x[rows, :1], [sets[0].examples[row] for row in rows], sets[0].skipped
     )
-    data = PreparedData(training, sets, frozenset([*training, *made]), held_out_features)
+    data = PreparedData(training, sets, frozenset([*training, *_made_of(made, held_out)]), held_out_features)
     for path, reason in data.skipped:
         progress.say(f"skipped {path}: {reason}")
     if data.skipped:
@@ -114,6 +114,12 @@ def _apart(more: Sequence[Example], held_out: Sequence[Example], hold_out: str) 
         return [example for example in more if unit_of(example) not in units]
     kits = {(example.source, example.kit) for example in held_out}
     return [example for example in more if (example.source, example.kit) not in kits]
+
+
+def _made_of(made: Sequence[Example], held_out: Sequence[Example]) -> list[Example]:
+    """Without those that are made of a sound that is held out."""
+    away = {f"reverse:{example.path}" for example in held_out}
+    return [example for example in made if example.path not in away]
 
 
 def _rows(part: FeatureSet, wanted: frozenset[Example]) -> list[int]:

@@ -197,7 +197,7 @@ def _calibration(groups: Sequence[Judged]) -> str:
     ]  # fmt: skip
     at_all = calibration_of(groups)
     lines = "\n".join(
-        f"- {name}: temperature {one.temperature:.2f}, shift {one.shift:.1f}"
+        f"- {name}: temperature {one.temperature:.2f}, doubt {one.doubt:.1f}"
         for name, one in [
             *zip([f"without group {n}" for n in range(len(groups))], fitted, strict=True),
             ("all, shipped", at_all),

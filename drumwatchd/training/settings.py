@@ -94,6 +94,8 @@ class TrainingConfig:
         opinions: `.npz` with `paths` and fine `probabilities` that other networks gave; empty for
             none.
         opinion_weight: share of those in the targets.
+        temperature: the network's logits are divided by it on export (`calibrate`).
+        doubt: added to the logit of "no drum" on export.
         ema: momentum of the averaged weights, the ones that are kept; 0 for none.
         initial: `.keras` file to start from instead of random weights; empty for none.
         precision: Keras policy while training; `mixed_bfloat16` is faster where the processor has it.
@@ -108,7 +110,7 @@ class TrainingConfig:
     hold_out: str = "fold:1"
     n_versions: int = 8
     changes: tuple[str, ...] = CHANGES
-    n_synthetic: int = 150
+    n_synthetic: int = 60
     width: float = 1.0
     epochs: int = 42
     draws: int = 0
@@ -124,6 +126,8 @@ class TrainingConfig:
     loss: str = "cross_entropy"
     opinions: str = ""
     opinion_weight: float = 0.5
+    temperature: float = 1.0
+    doubt: float = 0.0
     ema: float = 0.998
     initial: str = ""
     precision: str = "float32"
