@@ -51,6 +51,7 @@ class Shelf:
             "inode": number,
             "mode": "move",
             "reason": f"{label} at 0.90",
+            "review": None,
             "model": "drumwatchd-1",
             "duration": 0.25,
             "retained": 0,

@@ -489,6 +489,23 @@ def test_show_tells_the_whole_story(home: Home) -> None:
         assert words in text
 
 
+def test_what_is_marked_for_review_is_listed_and_shown(home: Home) -> None:
+    """By its term, in JSON, in a template, and to a person."""
+    reason = "its name says Kick, it sounds like Tom"
+
+    def write(shelf: Shelf) -> None:
+        shelf.add("tom.wav", fine="Tom")
+        shelf.add("kick.wav", fine="Tom", review=reason)
+
+    home.fill(write)
+    (line,) = home.lines("review:yes")
+    assert (line["name"], line["review"]) == ("kick.wav", reason)
+    assert [line["review"] for line in home.lines("review:no")] == [None]
+    assert home.call(ls, "review:yes", "--format", "{review}").stdout == f"{reason}\n"
+    assert reason in home.call(show, "kick.wav").stdout
+    assert "its name" not in home.call(show, "tom.wav").stdout
+
+
 def test_show_says_when_the_file_is_gone_from_the_archive(home: Home) -> None:
     """The index remembers more than the disk holds."""
     row = place(home)

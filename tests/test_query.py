@@ -72,6 +72,7 @@ def _add_any(shelf: Shelf, pick: random.Random, number: int) -> None:
         "mode": pick.choice(["move", "copy", "none"]),
         "model": pick.choice(["drumwatchd-1", "Mine"]),
         "retained": pick.choice([0, 0, 0, 1]),
+        "review": pick.choice([None, None, "its name says Tom, it sounds like Kick"]),
         "state": state,
     }
     if state != "filed":
@@ -203,7 +204,9 @@ TERMS: st.SearchStrategy[Term] = st.one_of(
         lambda digits: (f"digest:{digits}", lambda row: row["digest"].startswith(digits))
     ),
     st.sampled_from([("retained:yes", lambda row: row["retained"] == 1),
-                     ("retained:no", lambda row: row["retained"] == 0)]),
+                     ("retained:no", lambda row: row["retained"] == 0),
+                     ("review:yes", lambda row: row["review"] is not None),
+                     ("review:no", lambda row: row["review"] is None)]),
 )  # fmt: skip
 # (negated, term), joined by "and"; several of them joined by "or".
 GROUPS = st.lists(

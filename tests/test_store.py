@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import sqlite3
@@ -15,6 +16,8 @@ from conftest import make_analysis
 from drumwatchd.errors import AlreadyRunningError, IndexStoreError
 from drumwatchd.files import Source
 from drumwatchd.index import lock
+from drumwatchd.index.query import compile_query
+from drumwatchd.index.reader import open_reader
 from drumwatchd.index.schema import MIGRATIONS, SCHEMA_VERSION, migrate, schema_version
 from drumwatchd.index.store import Index, open_index
 
@@ -154,6 +157,34 @@ def test_a_newer_index_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(IndexStoreError, match="upgrade drumwatchd"):
         open_index(path, "sha256")
+
+
+def test_an_index_of_the_first_schema_goes_on_working(tmp_path: Path, drop: Drop) -> None:
+    """Its rows stay as they are, and new ones may be marked for review."""
+    path = str(tmp_path / "index.sqlite3")
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
+    connection.execute(
+        """INSERT INTO samples (digest, state, label, fine, confidence, path, source, inbox, pack,
+                                name, size, mtime_ns, device, inode, added)
+           VALUES ('d0', 'filed', 'Kick', 'Kick', 0.9, 'Kick/a.wav', '/in/a.wav', '/in', '',
+                   'a.wav', 1, 1, 1, 1, 1)"""
+    )
+    connection.close()
+    index = open_index(path, "sha256")
+    analysis = make_analysis()
+    verdict = dataclasses.replace(analysis.verdict, review="its name says Tom")
+    row = index.claim(drop("b.wav"), "d1").row
+    marked = dataclasses.replace(analysis, verdict=verdict)
+    assert index.plan(row.id, marked, "Kick/b.wav", name="b.wav", mode="move")
+    index.filed(row, "Kick/b.wav", remember=False)
+    index.close()
+    with open_reader(path) as reader:
+        found = reader.samples(compile_query([], root="/archive", now=0.0))
+        assert [(s.name, s.review) for s in found] == [
+            ("a.wav", None),
+            ("b.wav", "its name says Tom"),
+        ]
 
 
 def test_an_interrupted_migration_starts_over(tmp_path: Path) -> None:

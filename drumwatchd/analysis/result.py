@@ -17,6 +17,7 @@ class Verdict:
         probabilities: of the target labels and ``misc``; sums to 1.
         top: the most probable fine labels, best first, as (label, probability).
         reason: one phrase that says why `label` is what it is.
+        review: why a person should look at it; None where nothing is in doubt.
     """
 
     label: str
@@ -26,6 +27,7 @@ class Verdict:
     probabilities: dict[str, float]
     top: tuple[tuple[str, float], ...]
     reason: str
+    review: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

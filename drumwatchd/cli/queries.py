@@ -203,7 +203,7 @@ def ls(
     snare , fine:clap    or
     added-               sort: newest first (added+ oldest first)
 
-    state:quarantined lists what couldn't be judged.
+    state:quarantined lists what couldn't be judged, review:yes what to look at.
     """
     from drumwatchd.index.query import compile_query
 
@@ -253,6 +253,7 @@ def sample_json(sample: Sample, root: str) -> dict[str, Any]:
         "mode": sample.mode,
         "state": sample.state,
         "reason": sample.reason,
+        "review": sample.review,
         "schema": JSON_SCHEMA,
     }
 
@@ -317,7 +318,7 @@ def story_json(story: Any, root: str) -> dict[str, Any]:
 
 def _unjudged_json(remembered: Any) -> dict[str, Any]:
     """The keys of a sample for a file that never became one."""
-    unknown = ("label", "fine", "confidence", "added", "duration", "model", "mode")
+    unknown = ("label", "fine", "confidence", "added", "review", "duration", "model", "mode")
     return {
         **dict.fromkeys(unknown),
         "digest": remembered.digest,

@@ -51,6 +51,7 @@ FIELDS: dict[str, tuple[Getter, Any]] = {
     "mode": (lambda sample, _: sample.mode, ""),
     "state": (lambda sample, _: sample.state, ""),
     "reason": (lambda sample, _: sample.reason, ""),
+    "review": (lambda sample, _: sample.review, ""),
 }
 ESCAPES = {"\\n": "\n", "\\t": "\t", "\\0": "\0", "\\\\": "\\"}
 

@@ -223,6 +223,8 @@ def _sample_facts(sample: Sample, story: Story, root: str) -> Table:
     table.add_row(*_verdict(sample))
     if sample.reason:
         table.add_row("why", visible(sample.reason))
+    if sample.review:
+        table.add_row("review", Text(visible(sample.review), style=WARN))
     in_archive = sample.state == "filed" and sample.path is not None
     table.add_row("archived" if in_archive else "path", _standing(sample, story, root))
     if sample.path is not None:

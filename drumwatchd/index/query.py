@@ -281,7 +281,9 @@ def _flag(term: Term) -> Clause:
     value = values.get(term.value.lower())
     if value is None:
         raise term.fault(f"{term.value!r} is neither yes nor no", term.start, "write yes or no")
-    return Clause(f"{term.field} = ?", (value,))
+    # A reason for a review stands for yes.
+    column = "(review IS NOT NULL)" if term.field == "review" else term.field
+    return Clause(f"{column} = ?", (value,))
 
 
 def places_below(root: str, target: str) -> list[str]:

@@ -12,7 +12,7 @@ from drumwatchd.index.paths import from_db
 
 COLUMNS = (
     "id", "digest", "state", "label", "fine", "confidence", "path", "source", "inbox", "pack",
-    "name", "size", "mode", "reason", "model", "duration", "retained", "added",
+    "name", "size", "mode", "reason", "review", "model", "duration", "retained", "added",
 )  # fmt: skip
 _PATH_POSITIONS = [COLUMNS.index(name) for name in ("path", "source", "inbox", "pack", "name")]
 
@@ -36,6 +36,7 @@ class Sample:
         size: bytes.
         mode: how it was placed: move, copy, hardlink, symlink or none.
         reason: why this label, or why quarantined.
+        review: why a person should look at it; None where nothing is in doubt.
         model: id of the model that judged.
         duration: seconds.
         retained: 1 if the source could not be removed.
@@ -58,6 +59,7 @@ class Sample:
     size: int
     mode: str | None
     reason: str | None
+    review: str | None
     model: str | None
     duration: float | None
     retained: int

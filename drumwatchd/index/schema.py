@@ -86,6 +86,10 @@ MIGRATIONS = (
         size     INTEGER NOT NULL        -- bytes of the file with these rows
     ) WITHOUT ROWID;
     """,
+    """
+    -- Why a person should look at the sample; NULL where nothing is in doubt.
+    ALTER TABLE samples ADD COLUMN review TEXT;
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 
