@@ -225,6 +225,7 @@ def analysis_workers(classify: ClassifyConfig, card: ModelCard) -> Workers:
             confidence_threshold=classify.confidence_threshold,
             top_k=classify.top_k,
             target_labels=classify.target_labels,
+            use_names=classify.use_names,
         ),
         count=worker_count(classify.worker_count),
         timeout_seconds=classify.worker_timeout_seconds,

@@ -158,7 +158,7 @@ class Pipeline:
     def _analyse(self, source: Source) -> Analysis:
         """Judge the content that was digested: what is heard of a newer one is worth nothing."""
         try:
-            return self._workers.analyse(source.path)
+            return self._workers.analyse(source.path, os.path.join(source.pack, source.name))
         finally:
             check_unchanged(source)
 

@@ -21,11 +21,13 @@ class Ear:
 
     def __init__(self) -> None:
         self.heard: list[str] = []
+        self.names: list[str] = []
         self.says: Analysis | Exception = make_analysis()
         self.meanwhile: Callable[[], object] = lambda: None
 
-    def analyse(self, path: str) -> Analysis:
+    def analyse(self, path: str, name: str) -> Analysis:
         self.heard.append(path)
+        self.names.append(name)
         self.meanwhile()
         self.meanwhile = lambda: None
         if isinstance(self.says, Exception):

@@ -83,8 +83,28 @@ def test_a_folder_that_cannot_be_searched_is_left_out_and_said(
 
     monkeypatch.setattr(os, "scandir", refuse)
     unreadable: dict[str, str] = {}
-    assert list(list_files([str(tmp_path)], unreadable)) == [str(tmp_path / "b" / "kick.wav")]
+    assert list(list_files([str(tmp_path)], unreadable)) == [
+        (str(tmp_path / "b" / "kick.wav"), os.path.join("b", "kick.wav"))
+    ]
     assert unreadable == {str(tmp_path / "a"): "Permission denied"}
+
+
+def test_names_count_where_the_configuration_says_so(tmp_path: Path) -> None:
+    """Below a folder that is named, with its folders; of a file that is named, its name alone."""
+    path = tmp_path / "Snares" / "Snares" / "a.wav"
+    path.parent.mkdir(parents=True)
+    drums.write(path, "kick")
+    settings = tmp_path / ".config" / "drumwatchd" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(
+        '[[inbox]]\npath = "/in"\n[archive]\nroot = "/out"\n[index]\npath = "/index"\n'
+        "[classify]\nuse_names = true\n"
+    )
+    above, inside, file = classify(tmp_path, "Snares", "Snares/Snares", "Snares/Snares/a.wav")
+    assert above["review"] == "its name says Snare, it sounds like Kick"
+    assert (inside["review"], file["review"]) == (None, None)
+    (line, *_) = classify(tmp_path, "Snares", text=True)
+    assert line.endswith(b"; review: its name says Snare, it sounds like Kick")
 
 
 def test_a_link_that_is_named_is_followed(tmp_path: Path) -> None:

@@ -175,6 +175,22 @@ def test_retry_takes_quarantined_files_again(home: Home) -> None:
     assert home.status()["quarantined"] == 1
 
 
+def test_names_count_where_they_are_asked_for(tmp_path: Path) -> None:
+    """The folders below the inbox reach the workers, and a conflict is marked."""
+    home = Home(tmp_path, classify="use_names = true")
+    (home.inbox / "Snares").mkdir()
+    drums.write(home.inbox / "Snares" / "Snare 1.wav", "kick")
+    drums.write(home.inbox / "001.wav", "kick", seed=1)
+    home.drumwatchd("scan")
+    (marked,) = home.ls("review:yes")
+    assert (marked["name"], marked["review"]) == (
+        "Snare 1.wav",
+        "its name says Snare, it sounds like Kick",
+    )
+    (unmarked,) = home.ls("review:no")
+    assert (unmarked["label"], unmarked["reason"][:7]) == ("Kick", "Kick at")
+
+
 @pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.torture)])
 def test_killed_at_any_moment_nothing_is_lost(home: Home, kills: int) -> None:
     """SIGKILL while files arrive, restart, and every sample stands exactly once."""

@@ -49,6 +49,18 @@ def test_a_sample_is_filed_and_its_source_removed(house: House, drop: Drop) -> N
     assert house.index.count_filed() == {"Kick": 1}
 
 
+def test_the_ear_is_told_the_path_below_the_inbox(house: House, drop: Drop) -> None:
+    """The name and its folders, never those above the inbox; the same when it comes back."""
+    source = drop("Maker/Kicks/a.wav")
+    house.ear.says = DecodeError("no audio")
+    assert house.process(source) is Outcome.QUARANTINED
+    list(Requeue(house.index, str(house.root), "sha256").run(None))
+    again = look(source.path, source.inbox)
+    assert again is not None
+    house.process(again)
+    assert house.ear.names == ["Maker/Kicks/a.wav"] * 2
+
+
 @pytest.mark.parametrize("mode", ["copy", "hardlink", "symlink", "none"])
 def test_other_modes_leave_the_source_and_remember_it(mode: str, house: House, drop: Drop) -> None:
     """The source stays and isn't looked at again until it changes."""

@@ -52,7 +52,7 @@ def test_a_crash_is_told_with_its_signal(workers: Workers, function: object, say
 def test_a_model_that_cannot_be_loaded_is_said_as_such(workers: Workers) -> None:
     """Errors of ours cross the process border whole."""
     with pytest.raises(ModelError) as caught:
-        workers.analyse("/in/a.wav")
+        workers.analyse("/in/a.wav", "a.wav")
     assert caught.value.path
 
 

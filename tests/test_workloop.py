@@ -35,7 +35,7 @@ class Crew(Ear):
         super().__init__()
         self.refuses: Callable[[str], bool] = lambda path: False
 
-    def analyse(self, path: str) -> Analysis:
+    def analyse(self, path: str, name: str) -> Analysis:
         self.heard.append(path)
         if self.refuses(path):
             raise ModelError("the model is gone")

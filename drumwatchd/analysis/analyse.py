@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from drumwatchd.analysis import audio, labels
+from drumwatchd.analysis import audio, labels, names
 from drumwatchd.analysis.classifier import Classifier
 from drumwatchd.analysis.features import FeatureExtractor
 from drumwatchd.analysis.model_card import CARD_NAME
@@ -29,8 +29,13 @@ SILENT = "silent"
 _BATCH_SIZE = 32
 
 
-def analyse(path: str, settings: AnalysisSettings) -> Analysis:
+def analyse(path: str, settings: AnalysisSettings, *, name: str = "") -> Analysis:
     """Judge one file.
+
+    Args:
+        path: of the file.
+        settings: how to judge.
+        name: its path below the inbox, evidence where `settings.use_names` says so.
 
     Raises:
         AnalysisError: if the file can't be judged.
@@ -40,11 +45,13 @@ def analyse(path: str, settings: AnalysisSettings) -> Analysis:
     classifier, extractor = _loaded(settings.model_dir, _stamp(settings.model_dir))
     recording = audio.load(path, classifier.card.features)
     outputs = classifier.predict(extractor(recording.y)[None])
-    return _analysis(recording, outputs[0][0], outputs[1][0], classifier, settings)
+    return _analysis(recording, outputs[0][0], outputs[1][0], classifier, settings, name)
 
 
 def analyse_many(paths: Sequence[str], settings: AnalysisSettings) -> list[Analysis | Failure]:
-    """Judge several files, the network in batches; a file that can't be judged gives its error.
+    """Judge several files by their sound, the network in batches.
+
+    A file that can't be judged gives its error in its place.
 
     Raises:
         ModelError: if the model can't be used.
@@ -84,20 +91,25 @@ def _analysis(
     probabilities: Array,
     classifier: Classifier,
     settings: AnalysisSettings,
+    name: str = "",
 ) -> Analysis:
     card = classifier.card
-    verdict = labels.judge(
-        dict(zip(card.labels, probabilities.tolist(), strict=True)),
+    judge = functools.partial(
+        labels.judge,
         threshold=settings.confidence_threshold,
         top_k=settings.top_k,
         targets=settings.target_labels,
         canonical_of=card.canonical_of,
     )
+    heard = dict(zip(card.labels, probabilities.tolist(), strict=True))
+    verdict = judge(heard)
     if recording.is_silent:
         verdict = _silent(verdict)
     elif recording.not_one_hit is not None:
         # The probabilities stay: they are what the network made of the beginning.
         verdict = dataclasses.replace(verdict, label=labels.MISC, reason=recording.not_one_hit)
+    elif settings.use_names:
+        verdict = names.weigh(name, heard, judge)
     return Analysis(
         verdict=verdict,
         model=card.id,

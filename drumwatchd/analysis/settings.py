@@ -16,9 +16,11 @@ class AnalysisSettings:
         confidence_threshold: folded probability below which a sample goes to ``misc``.
         top_k: how many fine labels an analysis names.
         target_labels: labels that have a folder of their own.
+        use_names: what a file and its folders are called counts beside what is heard.
     """
 
     model_dir: str
     confidence_threshold: float = 0.5
     top_k: int = 3
     target_labels: tuple[str, ...] = CANONICAL_LABELS
+    use_names: bool = False

@@ -5,6 +5,7 @@ The daemon's own process imports this module, never what the workers import.
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import resource
@@ -67,14 +68,18 @@ class Workers:
         self._busy = 0
         self._idle_since = time.monotonic()
 
-    def analyse(self, path: str) -> Analysis:
+    def analyse(self, path: str, name: str) -> Analysis:
         """Judge one file in a worker.
+
+        Args:
+            path: of the file.
+            name: its path below the inbox, which counts where the settings say so.
 
         Raises:
             AnalysisError: this file can't be judged.
             ModelError: the model can't be used; no file can be judged.
         """
-        analysis: Analysis = self._call(_analyse, path)
+        analysis: Analysis = self._call(functools.partial(_analyse, name=name), path)
         return analysis
 
     def close_if_idle(self, now: float) -> float | None:
@@ -232,7 +237,7 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _analyse(path: str, settings: AnalysisSettings) -> Analysis:
+def _analyse(path: str, settings: AnalysisSettings, *, name: str) -> Analysis:
     """What a worker runs; the heavy imports happen here.
 
     Only our own errors go back: to unpickle another's would import its library into the daemon.
@@ -245,7 +250,7 @@ def _analyse(path: str, settings: AnalysisSettings) -> Analysis:
             hint="install drumwatchd again, or allow more with classify.worker_memory_mb",
         ) from None
     try:
-        return analyse(path, settings)
+        return analyse(path, settings, name=name)
     except DrumwatchdError:
         raise
     except MemoryError:

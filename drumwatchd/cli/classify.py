@@ -52,10 +52,12 @@ def classify(context: Context, paths: tuple[str, ...], as_json: bool) -> None:
         raise SystemExit(EXIT_PARTLY)
 
 
-def list_files(paths: Iterable[str], unreadable: dict[str, str]) -> Iterator[str]:
+def list_files(paths: Iterable[str], unreadable: dict[str, str]) -> Iterator[tuple[str, str]]:
     """The files that arguments name: files as they are, folders searched in name order.
 
-    Folders that can't be searched are put into `unreadable`, each with its reason.
+    Each comes with the name that may count as evidence: a folder's files have their path below it,
+    as below an inbox, other files their mere name. Folders that can't be searched are put into
+    `unreadable`, each with its reason.
     """
     from drumwatchd.config.model import DEFAULT_IGNORE
     from drumwatchd.inbox.rescan import Tally, ignore_matcher, walk
@@ -64,9 +66,10 @@ def list_files(paths: Iterable[str], unreadable: dict[str, str]) -> Iterator[str
     for path in paths:
         if os.path.isdir(path):
             tally = Tally(unreadable=unreadable)
-            yield from (source.path for source in walk(path, ignored, tally))
+            for source in walk(path, ignored, tally):
+                yield source.path, os.path.join(source.pack, source.name)
         else:
-            yield path
+            yield path, os.path.basename(path)
 
 
 def _workers(classify: ClassifyConfig) -> Workers:
@@ -76,16 +79,16 @@ def _workers(classify: ClassifyConfig) -> Workers:
 
 
 def _analyse_all(
-    paths: Iterator[str], workers: Workers
+    files: Iterator[tuple[str, str]], workers: Workers
 ) -> Iterator[tuple[str, Analysis | Failure]]:
     """Analyse in parallel, a bounded number ahead; yield in input order."""
     ahead = 4 * workers.count
     waiting: deque[tuple[str, Future[Analysis]]] = deque()
     with ThreadPoolExecutor(2 * workers.count) as executor:
-        for path in paths:
+        for path, name in files:
             # A link that somebody names is meant; one in an inbox is not followed.
             real = os.path.realpath(path)
-            waiting.append((path, executor.submit(workers.analyse, real)))
+            waiting.append((path, executor.submit(workers.analyse, real, name)))
             if len(waiting) > ahead:
                 yield _outcome(*waiting.popleft())
         while waiting:
@@ -113,6 +116,7 @@ def _record(path: str, analysis: Analysis | Failure) -> dict[str, Any]:
         "probabilities": {label: round(p, 6) for label, p in verdict.probabilities.items()},
         "top": [{"label": label, "probability": round(p, 6)} for label, p in verdict.top],
         "reason": verdict.reason,
+        "review": verdict.review,
         "model": analysis.model,
         "duration": round(analysis.duration_seconds, 6),
         "sample_rate": analysis.sample_rate_hz,
@@ -125,4 +129,5 @@ def _text_line(path: str, analysis: Analysis | Failure) -> str:
         return f"{'-':<6} {'-':>4}  {path}: {analysis.message}"
     verdict = analysis.verdict
     top = ", ".join(f"{label} {probability:.2f}" for label, probability in verdict.top)
-    return f"{verdict.label:<6} {verdict.confidence:.2f}  {path}  ({top})"
+    review = f"; review: {verdict.review}" if verdict.review else ""
+    return f"{verdict.label:<6} {verdict.confidence:.2f}  {path}  ({top}){review}"

@@ -114,6 +114,8 @@ def describe(type_: Any) -> str:
     expected = inspect.type_info(type_)
     if isinstance(expected, inspect.LiteralType):
         return listed(map(toml_value, get_args(type_)))
+    if isinstance(expected, inspect.BoolType):
+        return "true or false"
     if isinstance(expected, inspect.VarTupleType):
         return "a list of texts"
     if isinstance(expected, inspect.IntType | inspect.FloatType):

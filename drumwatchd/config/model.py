@@ -63,6 +63,7 @@ class ClassifyConfig(Struct, frozen=True, kw_only=True):
     confidence_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.5
     top_k: Annotated[int, Meta(ge=1, le=34)] = 3
     target_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = CANONICAL_LABELS
+    use_names: bool = False
     model: Annotated[str, Meta(pattern=NO_NUL)] = ""
     worker_count: Annotated[int, Meta(ge=0, le=256)] = 0
     worker_idle_seconds: UpToADay = 60.0
