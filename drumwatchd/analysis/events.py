@@ -4,10 +4,11 @@ There is a level every 5 ms: the mean, in dB, of the signal's level and of its f
 which is that of the high end and dips between hits even under a held bass. A *hit* is where it rises
 by 4 dB within 50 ms, after it fell by as much. What belongs to one hit of a drum makes no second:
 
-- dips shorter than 40 ms: claps, rattles, the ripple of a low tone;
-- hits within 100 ms of one another, and a group within 200 ms: flams, drags;
+- dips shorter than 35 ms: claps, rattles, the ripple of a low tone;
+- hits within 100 ms of one another, and a group within 400 ms: flams, drags, a hi-hat that is
+  opened and closed;
 - hits 12 dB below the loudest: noises before and after, decays that flutter;
-- a hit 4 dB or more below the one before: an echo, at up to 63 % of what it repeats;
+- a hit 5 dB or more below the one before: an echo, at up to 56 % of what it repeats;
 - what swells more slowly: cymbals that beat, cymbals reversed.
 
 References:
@@ -32,9 +33,9 @@ LISTEN_SECONDS = 10.0
 HOP_SECONDS = 0.005
 
 _RISE_DB, _RISE_FRAMES = 4.0, 10
-_BRIDGED_FRAMES = 8
-_APART_FRAMES, _GROUP_FRAMES = 20, 40
-_ECHO_DB = 4.0
+_BRIDGED_FRAMES = 7
+_APART_FRAMES, _GROUP_FRAMES = 20, 80
+_ECHO_DB = 5.0
 _LOUD_DB = -12.0
 _FLOOR_DB = -60.0
 # Acoustic rides and crashes of 12 s stay loud for 2.1 s at most.
