@@ -108,6 +108,23 @@ def cli() -> None:
 
 
 @cli.command()
+@click.argument("soundfont", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("out", type=_FOLDER)
+@click.option("--source", help="What the table calls it.  [default: the file's name]")
+@click.option("--notes", type=click.IntRange(1, 6), default=5, help="Of each instrument.")
+def soundfont(soundfont: Path, out: Path, source: str | None, notes: int) -> None:
+    """Make a corpus of notes, for --extra.
+
+    Plays the instruments of SOUNDFONT, a General MIDI .sf2, into the folder OUT: mostly sounds
+    that are no drum. Debian's fluid-soundfont-gm has one.
+    """
+    from drumwatchd.training.soundfont import extract
+
+    count = extract(soundfont, out, source=source or soundfont.stem, notes=notes)
+    click.echo(f"{count} sounds in {out}")
+
+
+@cli.command()
 @_CORPUS
 @_ARCH
 @_SETTINGS
