@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,17 @@ def test_a_table_is_read(tmp_path: Path) -> None:
     first, second = read_corpus(tmp_path)
     assert first == Example(str(tmp_path / "a/b.flac"), "Kick", "maker", "kit", 3)
     assert 0 <= second.fold < 5
+
+
+def test_a_table_may_say_more_than_the_label(tmp_path: Path) -> None:
+    """The detail of a label is read; with or without it, it is the same example."""
+    rows = "path,source,kit,label,fold"
+    (tmp_path / "corpus.csv").write_text(f"{rows}\na.flac,maker,kit,Hihat,3\n")
+    (plain,) = read_corpus(tmp_path)
+    (tmp_path / "corpus.csv").write_text(f"{rows},detail\na.flac,maker,kit,Hihat,3,hihat_open\n")
+    (detailed,) = read_corpus(tmp_path)
+    assert (plain.detail, detailed.detail) == ("", "hihat_open")
+    assert plain == detailed
 
 
 @pytest.mark.parametrize(
@@ -185,6 +197,7 @@ def test_augmented_versions_differ(tmp_path: Path) -> None:
     assert np.isfinite(made.x).all()
     assert np.abs(made.x[:, 0] - made.x[:, 1]).max() > 0.1
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}
+    examples = [dataclasses.replace(example, detail="known since") for example in examples]
     again = cached_features(examples, LOG_MEL, n_versions=3, seed=1, folder=tmp_path / "cache")
     np.testing.assert_array_equal(made.x, again.x)
     assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()}

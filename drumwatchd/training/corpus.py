@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from drumwatchd.analysis.formats import is_audio
@@ -31,6 +31,8 @@ class Example:
         source: where the sound was published.
         kit: the instrument or machine it was taken from; a kit never stands on both sides.
         fold: 0 to 4, the same for the whole kit.
+        detail: what is known beyond the label (``hihat_open``), or nothing; the same sound is the
+            same example without it.
     """
 
     path: str
@@ -38,6 +40,7 @@ class Example:
     source: str
     kit: str
     fold: int
+    detail: str = field(default="", compare=False)
 
 
 def read_corpus(root: str | Path, labels: Sequence[str] = FINE_LABELS) -> list[Example]:
@@ -163,7 +166,8 @@ def _example(row: Mapping[str, str | None], folder: Path) -> Example:
         raise ValueError("path or label is missing")
     source, kit = row.get("source") or "", row.get("kit") or ""
     fold = int(row_fold) if (row_fold := row.get("fold")) else _fold_of(source, kit)
-    return Example(os.path.join(folder, row["path"]), row["label"], source, kit, fold)
+    path, detail = os.path.join(folder, row["path"]), row.get("detail") or ""
+    return Example(path, row["label"], source, kit, fold, detail)
 
 
 def _rows_of_tree(root: Path) -> Iterator[Example]:

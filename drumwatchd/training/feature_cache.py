@@ -75,7 +75,7 @@ def cached_features(
         "n_versions": n_versions,
         "changes": changes,
         "seed": seed,
-        "examples": [dataclasses.astuple(example) for example in examples],
+        "examples": [_identity(example) for example in examples],
     }
     key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
     data, index = folder / f"{key}.npy", folder / f"{key}.json"
@@ -149,6 +149,11 @@ def _sound(example: Example, spec: FeatureSpec, rng: np.random.Generator) -> aug
         return augment.reverse(audio.load(path, spec).y, spec.sr, rng)
     voices = VOICES[recipe]
     return voices[int(path) % len(voices)](spec.sr, rng)
+
+
+def _identity(example: Example) -> tuple[Any, ...]:
+    """What features depend on; the detail of a label isn't heard."""
+    return tuple(getattr(example, f.name) for f in dataclasses.fields(example) if f.compare)
 
 
 def _work(task: _Task) -> np.ndarray | str:
