@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,12 +100,15 @@ def test_the_figures_on_the_card_are_reproduced(corpus: Path, card: ModelCard) -
 
 @pytest.fixture
 def keras_model(card: ModelCard) -> Iterator[object]:
-    """The Keras model that was exported, rounded as for the export."""
+    """The trained network, made what was exported of it."""
     keras = pytest.importorskip("keras")
-    from drumwatchd.training.export import round_to_float16
+    from drumwatchd.training.artefacts import RunFiles
+    from drumwatchd.training.export import make_shippable
+    from drumwatchd.training.settings import config_from
 
-    model = keras.models.load_model(card.folder.with_name(f"{card.id}.keras"), compile=False)
-    round_to_float16(model)
+    files = RunFiles(card.id, card.folder.parent, card.folder.parent)
+    model = keras.models.load_model(files.keras, compile=False)
+    make_shippable(model, config_from(json.loads(files.config.read_text(encoding="utf-8"))))
     yield model
     keras.utils.clear_session()
 

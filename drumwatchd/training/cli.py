@@ -397,14 +397,11 @@ def _checked_name(name: str) -> str:
 def _finish(run: TrainingRun, files: RunFiles, progress: Progress, *, as_json: bool) -> None:
     """From a trained network to its pictures, its reports and its model folder."""
     from drumwatchd.training.artefacts import classification_report, draw_training, write_report
-    from drumwatchd.training.calibrate import Calibration
-    from drumwatchd.training.export import export, round_to_float16
+    from drumwatchd.training.export import export, make_shippable
     from drumwatchd.training.train import judge_held_out
 
     draw_training(run.history, files.training_picture)
-    if isinstance(run.config, TrainingConfig):
-        Calibration(run.config.temperature, run.config.doubt).fold_into(run.model)
-    round_to_float16(run.model)
+    make_shippable(run.model, run.config)
     judged = judge_held_out(run)
     report = None if judged is None else classification_report(files.name, judged)
     export(

@@ -25,10 +25,11 @@ from drumwatchd.analysis import model_card
 from drumwatchd.analysis.classifier import Classifier
 from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
 from drumwatchd.errors import ModelError
+from drumwatchd.training.calibrate import Calibration
 from drumwatchd.training.corpus import Example
 from drumwatchd.training.evaluate import Figures
 from drumwatchd.training.networks import EMBEDDING_SIZE
-from drumwatchd.training.settings import RunConfig, settings_of
+from drumwatchd.training.settings import RunConfig, TrainingConfig, settings_of
 
 Array = npt.NDArray[np.float32]
 
@@ -82,6 +83,13 @@ def export(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def make_shippable(model: keras.Model, config: RunConfig) -> None:
+    """Make of a trained network the one that is measured and exported, in place."""
+    if isinstance(config, TrainingConfig):
+        Calibration(config.temperature, config.doubt).fold_into(model)
+    round_to_float16(model)
 
 
 def round_to_float16(model: keras.Model) -> None:

@@ -169,7 +169,10 @@ class Record(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships no 
         for name, value in {**logs, "learning_rate": rate}.items():
             self.history[name] = [*self.history.get(name, [])[:epoch], float(value)]
         write_json(self._path, self.history)
-        note = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in logs.items())
+        losses = (
+            (name.replace("_", " "), logs[name]) for name in ("loss", "val_loss") if name in logs
+        )
+        note = ", ".join(f"{name} {value:.4f}" for name, value in losses)
         self._progress.step(self._what, epoch + 1, self._epochs, note)
 
 
