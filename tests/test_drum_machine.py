@@ -32,10 +32,9 @@ def test_every_label_has_a_voice() -> None:
 
 
 @pytest.mark.parametrize("voice", EVERY_VOICE)
-@pytest.mark.parametrize("sr", [22_050, 44_100])
-def test_a_take_is_a_one_shot(voice: Voice, sr: int) -> None:
+def test_a_take_is_a_one_shot(voice: Voice) -> None:
     """Mono float32, finite, peak 1, shorter than 1.4 s, and not cut off with a click."""
-    for seed in range(4):
+    for sr, seed in ((22_050, 1), (44_100, 2)):
         y = voice(sr, np.random.default_rng(seed))
         assert y.dtype == np.float32
         assert y.ndim == 1

@@ -85,10 +85,15 @@ class Bench:
 
     def partials(self, hz: float | Array, slope: float, odd: bool = False) -> Array:
         """Harmonics falling by 1/n**`slope`: a saw at 1, a square at 1 where only `odd` ones."""
-        phase = 2 * np.pi * self.phase(hz)
-        count = int(min(40, 0.45 * self.sr / np.max(hz)))
-        numbers = range(1, max(2, count + 1), 2 if odd else 1)
-        return np.asarray(sum(np.sin(n * phase) / n**slope for n in numbers))
+        count = max(1, int(min(40, 0.45 * self.sr / np.max(hz))))
+        # Powers of e^{iφ} cost a product each, a third of a sine.
+        first = np.exp(2j * np.pi * self.phase(hz))
+        step = first**2 if odd else first
+        turning, y = first.copy(), np.zeros(self.t.size)
+        for n in range(1, count + 1, 2 if odd else 1):
+            y += turning.imag / n**slope
+            turning *= step
+        return y
 
     def modes(self, hz: npt.ArrayLike, gains: npt.ArrayLike, t60s: npt.ArrayLike) -> Array:
         """Many decaying sines at once, each `t60s` long; those above the band are left out.
