@@ -7,7 +7,7 @@ import pytest
 
 from drumwatchd.analysis.labels import FINE_LABELS
 from drumwatchd.training.drum_machine import VOICES, Signal, Voice, synthesise
-from drumwatchd.training.oscillators import Bench
+from drumwatchd.training.drum_machine.bench import Bench
 
 EVERY_VOICE = [
     pytest.param(voice, id=f"{label}-{voice.__name__}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from drumwatchd.training.oscillators import Array, Bench, drive, mix
+from drumwatchd.training.drum_machine.bench import Array, Bench, drive, mix
 
 # The first three formants of spoken vowels in Hz (Peterson and Barney 1952, men).
 _VOWELS = np.array(
