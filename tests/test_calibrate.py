@@ -9,7 +9,11 @@ from drumwatchd.analysis.labels import FINE_LABELS
 from drumwatchd.training.corpus import Example
 from drumwatchd.training.evaluate import measure
 
-pytestmark = pytest.mark.train
+pytestmark = [
+    pytest.mark.train,
+    # Keras hands arrays to numpy 2 in the way of numpy 1.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 KICK, FX = FINE_LABELS.index("Kick"), FINE_LABELS.index("FX")
 
@@ -57,7 +61,6 @@ def test_doubt_sends_non_drums_to_misc() -> None:
     from drumwatchd.training.calibrate import NON_DRUMS_WANTED, fit
 
     probabilities, examples = boastful()
-    probabilities = softmax(np.log(probabilities) * 0.3)
     assert measure(probabilities, examples).non_drums_in_misc < NON_DRUMS_WANTED
     found = fit(probabilities, examples)
     assert found.doubt > 0

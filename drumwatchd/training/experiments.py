@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ TRIALS = (
     Trial("no-masks", "without masks (SpecAugment)", {"masks": False}),
     Trial("no-mixup", "without mixup", {"mixup": 0.0}),
     Trial("no-ema", "without averaged weights", {"ema": 0.0}),
-    Trial("no-label-balance", "labels drawn as often as they are", {"label_balance": 0.0}),
+    Trial("half-balance", "rare labels drawn more often, by the root", {"label_balance": 0.5}),
     Trial("label-balance", "all labels drawn equally often", {"label_balance": 1.0}),
     Trial("no-kit-balance", "kits drawn as often as they have sounds", {"kit_balance": 0.0}),
     Trial("no-fold-loss", "loss on the 34 labels alone", {"fold_weight": 0.0}),
@@ -118,10 +118,15 @@ def judge_sources(
             progress.say(f"{run.name}, holding out {hold_out}")
             _train_and_judge(run, path, cache, processes, progress)
         parts.append(_read(path))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Judged]) -> Judged:
+    """What was judged part by part, as one."""
     return Judged(
         [example for part in parts for example in part.examples],
         np.concatenate([part.probabilities for part in parts]),
-        ", ".join(hold_outs),
+        ", ".join(part.hold_out for part in parts),
         parts[0].threshold,
         [reason for part in parts for reason in part.skipped],
     )

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
+from drumwatchd.analysis.model_card import SHIPPED_ID
 from drumwatchd.files import write_atomically
 from drumwatchd.training import calibrate
 from drumwatchd.training.calibrate import Calibration
@@ -24,6 +26,7 @@ from drumwatchd.training.experiments import (
     ALL_GROUPS,
     TRIAL_GROUPS,
     TRIALS,
+    joined,
     judge_sources,
 )
 from drumwatchd.training.progress import Progress
@@ -33,7 +36,7 @@ RANDOM = ("random:0/5",)
 N_RESAMPLES = 2_000
 
 # The shipped network's settings, with as many passes as a report has patience for.
-SHIPPED = TrainingConfig(name="drumwatchd-1", epochs=16, precision="mixed_bfloat16")
+SHIPPED = TrainingConfig(name=SHIPPED_ID, epochs=16, draws=8_192, precision="mixed_bfloat16")
 
 
 def write_report(
@@ -71,26 +74,51 @@ def write_report(
     designs: dict[str, RunConfig] = {
         "Model 1": ReferenceConfig(name="model1", arch="model1", features=FEATURES_OF["model1"]),
         "Model 2": ReferenceConfig(name="model2", arch="model2", features=FEATURES_OF["model2"]),
-        "drumwatchd-1": dataclasses.replace(SHIPPED, extra=extra),
+        SHIPPED_ID: dataclasses.replace(SHIPPED, extra=extra),
     }
-    shipped = designs["drumwatchd-1"]
-    held_out = {name: judge(config, ALL_GROUPS) for name, config in designs.items()}
-    at_random = {name: judge(config, RANDOM) for name, config in designs.items()}
-    trials = {trial.name: judge(trial.config(extra), TRIAL_GROUPS) for trial in TRIALS}
+    evidence = Evidence(
+        groups={
+            name: [judge(config, (group,)) for group in ALL_GROUPS]
+            for name, config in designs.items()
+        },
+        at_random={name: judge(config, RANDOM) for name, config in designs.items()},
+        trials={trial.name: judge(trial.config(extra), TRIAL_GROUPS) for trial in TRIALS},
+    )
+    write_atomically(str(out), render(evidence))
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a report is made of.
+
+    Attributes:
+        groups: per design, what was judged group of sources by group of sources.
+        at_random: per design, what was judged in a random split.
+        trials: per trial, what was judged.
+    """
+
+    groups: Mapping[str, Sequence[Judged]]
+    at_random: Mapping[str, Judged]
+    trials: Mapping[str, Judged]
+
+
+def render(evidence: Evidence) -> str:
+    """The report as Markdown."""
+    held_out = {name: joined(parts) for name, parts in evidence.groups.items()}
     parts = [
         _INTRODUCTION,
-        _designs(held_out, at_random),
-        _classes(held_out["drumwatchd-1"]),
-        _calibration([judge(shipped, (group,)) for group in ALL_GROUPS]),
-        _trials(trials),
+        _designs(held_out, evidence.at_random),
+        _classes(held_out[SHIPPED_ID]),
+        _calibration(evidence.groups[SHIPPED_ID]),
+        _trials(evidence.trials),
     ]
-    write_atomically(str(out), "\n".join(parts))
+    return "\n".join(parts)
 
 
 def calibration_of(judgements: Sequence[Judged]) -> Calibration:
     """What the shipped network is calibrated with: fitted on all that was held out."""
-    examples = [example for part in judgements for example in part.examples]
-    return calibrate.fit(np.concatenate([part.probabilities for part in judgements]), examples)
+    judged = joined(judgements)
+    return calibrate.fit(judged.probabilities, judged.examples)
 
 
 def kit_interval(judged: Judged, other: Judged | None = None, seed: int = 0) -> tuple[float, float]:
@@ -119,7 +147,7 @@ def _kit_means(judged: Judged) -> npt.NDArray[np.float64]:
     return np.array([np.mean(hits[kit]) for kit in sorted(hits)])
 
 
-def _designs(held_out: dict[str, Judged], random: dict[str, Judged]) -> str:
+def _designs(held_out: Mapping[str, Judged], random: Mapping[str, Judged]) -> str:
     baseline = held_out["Model 1"]
     rows = []
     for name, judged in held_out.items():
@@ -173,8 +201,8 @@ def _classes(judged: Judged) -> str:
 
 def _calibration(groups: Sequence[Judged]) -> str:
     """Each group is calibrated by what was found on the others."""
-    examples = [example for part in groups for example in part.examples]
-    raw = np.concatenate([part.probabilities for part in groups])
+    whole = joined(groups)
+    examples, raw = whole.examples, whole.probabilities
     fitted = [calibration_of([other for other in groups if other is not part]) for part in groups]
     calibrated = np.concatenate(
         [one.apply(part.probabilities) for one, part in zip(fitted, groups, strict=True)]
@@ -225,7 +253,7 @@ def _certainty(figures: Figures) -> list[str]:
     return [f"{value:.3f}" for value in values]
 
 
-def _trials(judged: dict[str, Judged]) -> str:
+def _trials(judged: Mapping[str, Judged]) -> str:
     base = judged["base"]
     reference = measure(base.probabilities, base.examples)
     rows = []

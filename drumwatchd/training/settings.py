@@ -119,7 +119,7 @@ class TrainingConfig:
     weight_decay: float = 0.03
     label_smoothing: float = 0.05
     fold_weight: float = 1.0
-    label_balance: float = 0.5
+    label_balance: float = 0.0
     kit_balance: float = 0.25
     mixup: float = 0.3
     masks: bool = True

@@ -1,0 +1,110 @@
+"""The model report and the trials it is made of; judgements that are made up cost no training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import drums
+from drumwatchd.analysis.labels import FINE_LABELS
+from drumwatchd.errors import UsageError
+from drumwatchd.training.corpus import Example
+from drumwatchd.training.evaluate import Judged
+
+pytestmark = [
+    pytest.mark.train,
+    # Keras hands arrays to numpy 2 in the way of numpy 1.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+
+def made_up(n_right: int, n: int = 40, kits: int = 8, hold_out: str = "sources:0/4") -> Judged:
+    """Judgements of `n` sounds, the first `n_right` of them right."""
+    labels = [FINE_LABELS[row % len(FINE_LABELS)] for row in range(n)]
+    examples = [Example(f"{row}.wav", labels[row], "s", f"k{row % kits}", 0) for row in range(n)]
+    said = np.array([(row + (row >= n_right) * 10) % len(FINE_LABELS) for row in range(n)])
+    probabilities = np.full((n, len(FINE_LABELS)), 0.2 / (len(FINE_LABELS) - 1), np.float32)
+    probabilities[np.arange(n), said] = 0.8
+    return Judged(examples, probabilities, hold_out, 0.5, [])
+
+
+def test_an_interval_holds_the_mean_and_shrinks_with_more_kits() -> None:
+    """The bootstrap over kits gives an interval around the accuracy averaged over kits."""
+    from drumwatchd.training.report import kit_interval
+
+    few, many = made_up(30, kits=4), made_up(300, n=400, kits=80)
+    low, high = kit_interval(few)
+    assert low < 0.75 < high
+    narrow_low, narrow_high = kit_interval(many)
+    assert narrow_high - narrow_low < high - low
+
+
+def test_a_design_is_not_better_than_itself() -> None:
+    """The paired interval of a design against itself is zero."""
+    from drumwatchd.training.report import kit_interval
+
+    assert kit_interval(made_up(30), made_up(30)) == (0.0, 0.0)
+    low, _ = kit_interval(made_up(40), made_up(20))
+    assert low > 0
+
+
+def test_the_report_has_every_table() -> None:
+    """Designs, folders, labels, calibration, thresholds and trials are there, with their figures."""
+    from drumwatchd.training.experiments import ALL_GROUPS, TRIALS
+    from drumwatchd.training.report import Evidence, render
+
+    groups = [made_up(30, hold_out=group) for group in ALL_GROUPS]
+    designs = ("Model 1", "Model 2", "drumwatchd-1")
+    page = render(
+        Evidence(
+            groups=dict.fromkeys(designs, groups),
+            at_random=dict.fromkeys(designs, made_up(38, hold_out="random:0/5")),
+            trials={trial.name: made_up(30) for trial in TRIALS},
+        )
+    )
+    for heading in ("Sources never met", "Folder by folder", "How sure", "What was tried"):
+        assert f"## {heading}" in page
+    assert all(trial.idea in page for trial in TRIALS)
+    widths = [line.count("|") for line in page.splitlines() if line.startswith("|")]
+    assert min(widths) > 3
+
+
+def test_what_was_judged_is_kept(tmp_path: Path) -> None:
+    """A run that is finished is not trained again; other settings are another run."""
+    from drumwatchd.training.experiments import judge_sources
+    from drumwatchd.training.settings import ReferenceConfig
+
+    for label in ("kick", "snare", "crash"):
+        for kit in range(6):
+            path = tmp_path / "corpus" / label.capitalize() / f"kit{kit}" / "one.wav"
+            drums.write(path, label, seed=kit)
+    config = ReferenceConfig(corpus=str(tmp_path / "corpus"), epochs=1)
+
+    def judge(epochs_seed: int) -> tuple[Judged, list[int]]:
+        import dataclasses
+
+        judged = judge_sources(
+            dataclasses.replace(config, seed=epochs_seed),
+            ("fold:0",),
+            folder=tmp_path / "kept",
+            cache=tmp_path / "cache",
+        )
+        return judged, sorted(path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir())
+
+    first, written = judge(1)
+    again, as_before = judge(1)
+    assert as_before == written
+    assert again.examples == first.examples
+    np.testing.assert_array_equal(again.probabilities, first.probabilities)
+    assert len(judge(2)[1]) == len(written) + 1
+
+
+def test_an_unknown_trial_is_told_the_known_ones() -> None:
+    """A trial is asked for by its name."""
+    from drumwatchd.training.experiments import trials_named
+
+    assert [trial.name for trial in trials_named(("base",))] == ["base"]
+    with pytest.raises(UsageError, match="no trial is called bass"):
+        trials_named(("bass",))
