@@ -103,22 +103,28 @@ def train_reference(
     progress.say(
         f"{config.arch}: {len(learn):,} sounds to train on, {len(look):,} to validate with"
     )
+    x_learn, x_look = x[learn], x[look]
 
     unfinished = files.unfinished(json.dumps(dataclasses.asdict(config), sort_keys=True))
-    stages = _Stages(config, unfinished, progress, x[learn], x[look])
+    stages = _Stages(config, unfinished, progress)
     history: dict[str, list[float]] = {}
     if config.arch == "model1":
         model = model1(config.features.shape, len(FINE_LABELS))
+        start = model.input
     else:
-        encoder, history = _learned_encoder(config, stages)
+        encoder, history = _learned_encoder(config, stages, x_learn, x_look)
         model = model2(encoder, len(FINE_LABELS))
-    judge = keras.Model(model.input, model.get_layer("probabilities").output)
+        # The encoder stays as it is, so each sound goes through it only once.
+        start = encoder.output
+        x_learn, x_look = (encoder.predict(part, verbose=0) for part in (x_learn, x_look))
+    judge = keras.Model(start, model.get_layer("probabilities").output)
     judge.compile(
         optimizer=keras.optimizers.Adam(config.learning_rate),
         loss="categorical_crossentropy",
         metrics=["accuracy"],
     )
-    history = {**stages.fit("classifier", judge, y[learn], y[look]), **history}
+    curves = stages.fit("classifier", judge, (x_learn, y[learn]), (x_look, y[look]))
+    history = {**curves, **history}
     run = TrainingRun(model, config, history, data.training, data.held_out, data.skipped)
     save_run(run, files)
     shutil.rmtree(unfinished)
@@ -151,31 +157,32 @@ def split_kits(examples: Sequence[Example], share: float, seed: int) -> tuple[Ro
 
 
 def _learned_encoder(
-    config: ReferenceConfig, stages: _Stages
+    config: ReferenceConfig, stages: _Stages, x_learn: Array, x_look: Array
 ) -> tuple[keras.Model, dict[str, list[float]]]:
-    """An encoder that draws the sounds again well, frozen, and its curves.
+    """An encoder of whose code the sounds can be drawn again well, and its curves.
 
-    Frozen, since a code that is learned without labels is the design's whole idea.
+    It isn't trained further: a code learned without labels is the design's whole idea.
     """
     encoder, whole = autoencoder(config.features.shape)
     whole.compile(optimizer=keras.optimizers.Adam(config.learning_rate), loss="mse")
-    curves = stages.fit("autoencoder", whole, stages.x_learn, stages.x_look)
-    encoder.trainable = False
+    curves = stages.fit("autoencoder", whole, (x_learn, x_learn), (x_look, x_look))
     return encoder, {f"autoencoder_{name}": values for name, values in curves.items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Stages:
-    """What the stages of one run share: the sounds that are learned, and those only looked at."""
+    """What the stages of one run share."""
 
     config: ReferenceConfig
     unfinished: Path
     progress: Progress
-    x_learn: Array
-    x_look: Array
 
     def fit(
-        self, stage: str, model: keras.Model, y_learn: Array, y_look: Array
+        self,
+        stage: str,
+        model: keras.Model,
+        training: tuple[Array, Array],
+        validation: tuple[Array, Array],
     ) -> dict[str, list[float]]:
         """Train in place until nothing is gained any more; keep the best weights, return curves."""
         folder = self.unfinished / stage
@@ -195,9 +202,8 @@ class _Stages:
             ),
         ]
         model.fit(
-            self.x_learn,
-            y_learn,
-            validation_data=(self.x_look, y_look),
+            *training,
+            validation_data=validation,
             batch_size=self.config.batch_size,
             epochs=self.config.epochs,
             callbacks=callbacks,
