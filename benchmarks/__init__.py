@@ -1,9 +1,9 @@
-"""How fast and how small, each figure beside a baseline of the same run: ``make bench``.
+"""How fast, how small, and how well loops are told from hits: ``make bench``.
 
 measuring.py   what a table is, and how time, memory and starts are measured
 samples.py     what is measured with: the corpus where there is one, else the tests' drum machine
 stock.py       an index with as many rows as asked for
-report.py      tables as text, and their places in docs/performance.md
+report.py      tables as text, and their places in the docs
 and one module per benchmark, each with a `measure(quick)` that returns its tables.
 """
 

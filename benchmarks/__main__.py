@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from benchmarks import ROOT, report
 from benchmarks.measuring import Table
 
-NAMES = ("features", "latency", "rest", "status", "queries", "throughput")
-DOCUMENT = ROOT / "docs" / "performance.md"
+NAMES = ("features", "latency", "rest", "status", "queries", "throughput", "loops")
+DOCUMENTS = dict.fromkeys(NAMES, ROOT / "docs" / "performance.md") | {
+    "loops": ROOT / "docs" / "reference" / "misc.md"
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         tables: list[Table] = importlib.import_module(f"benchmarks.{name}").measure(asked.quick)
         print(report.as_text(tables), flush=True)
         if asked.write:
-            report.write(DOCUMENT, name, tables)
+            report.write(DOCUMENTS[name], name, tables)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -51,13 +51,18 @@ def _corpus() -> Path | None:
     return Path(folder) if folder and Path(folder, "corpus.csv").is_file() else None
 
 
-def _from_corpus(count: int) -> list[Path]:
-    """Files from all over the corpus; none where there is none, or too few in it."""
+def labelled() -> list[tuple[str, Path]]:
+    """Every file of the corpus with its canonical label; none where there is no corpus."""
     corpus = _corpus()
     if corpus is None:
         return []
     with (corpus / "corpus.csv").open(encoding="utf-8", newline="") as stream:
-        paths = [corpus / row["path"] for row in csv.DictReader(stream)]
+        return [(row["canonical"], corpus / row["path"]) for row in csv.DictReader(stream)]
+
+
+def _from_corpus(count: int) -> list[Path]:
+    """Files from all over the corpus; none where there is none, or too few in it."""
+    paths = [path for _, path in labelled()]
     return paths[:: len(paths) // count][:count] if len(paths) >= count else []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import report
-from benchmarks.__main__ import DOCUMENT, NAMES, main
+from benchmarks.__main__ import DOCUMENTS, NAMES, main
 from benchmarks.measuring import Row, Table
 
 
@@ -24,11 +24,21 @@ def test_the_features_benchmark_prints_a_table(capsys: pytest.CaptureFixture[str
     assert all("| yes " in line for line in differences)
 
 
+def test_the_loops_benchmark_prints_three_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    """With or without a corpus, every recipe makes sounds that can be judged."""
+    main(["loops", "--quick"])
+    printed = capsys.readouterr().out
+    assert "| drum loops, 1 to 4 bars " in printed
+    assert [printed.count(f"**{title}") for title in ("One hit", "No single hit", "The cost")] == [
+        1, 1, 1,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_benchmark_has_its_place_in_the_document(name: str) -> None:
     """`--write` finds its markers, once, and a table between them."""
     begin, end = report.markers(name)
-    text = DOCUMENT.read_text(encoding="utf-8")
+    text = DOCUMENTS[name].read_text(encoding="utf-8")
     assert text.count(begin) == text.count(end) == 1
     assert "\n| what " in text.partition(begin)[2].partition(end)[0]
 
