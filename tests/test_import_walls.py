@@ -70,6 +70,7 @@ def home(tmp_path: Path) -> Path:
         "drumwatchd.cli.queries",
         "drumwatchd.cli.retry",
         "drumwatchd.cli.setup",
+        "drumwatchd.cli.mapping",
         "drumwatchd.analysis.workers",
         "drumwatchd.analysis.model_card",
     ],
@@ -79,7 +80,9 @@ def test_the_daemons_own_process_imports_no_audio_no_model_and_no_rich(module: s
     assert imported_by(f"import {module}").isdisjoint(AUDIO + TRAINING + DRAWING)
 
 
-@pytest.mark.parametrize("command", [["status", "--json"], ["ls", "--json"], ["check-config"]])
+@pytest.mark.parametrize(
+    "command", [["status", "--json"], ["ls", "--json"], ["check-config"], ["validate-mapping"]]
+)
 def test_quick_commands_import_only_what_they_need(command: list[str], home: Path) -> None:
     """A question is answered without numpy, a model, a logger or the watcher."""
     code = (
