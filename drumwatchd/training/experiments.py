@@ -51,17 +51,24 @@ class Trial:
         idea: what is different from the base.
         change: the settings that make it so.
         extra: whether it trains on the extra corpora, if there are any.
+        opinions: whether its targets are blended with what other networks heard.
     """
 
     name: str
     idea: str
     change: Mapping[str, Any] = field(default_factory=dict)
     extra: bool = True
+    opinions: bool = False
 
-    def config(self, extra: tuple[str, ...]) -> TrainingConfig:
-        """The whole configuration, with the corpora `extra` to train on as well."""
-        extra = extra if self.extra else ()
-        return dataclasses.replace(BASE, name=f"trial-{self.name}", extra=extra, **self.change)
+    def config(self, extra: tuple[str, ...], opinions: Path) -> TrainingConfig:
+        """The whole configuration, with those corpora and opinions if it is to have them."""
+        return dataclasses.replace(
+            BASE,
+            name=f"trial-{self.name}",
+            extra=extra if self.extra else (),
+            opinions=str(opinions) if self.opinions else "",
+            **self.change,
+        )
 
 
 def _audio(*changes: str) -> Mapping[str, Any]:
@@ -90,6 +97,7 @@ TRIALS = (
     Trial("no-fold-loss", "loss on the 34 labels alone", {"fold_weight": 0.0}),
     Trial("no-smoothing", "without label smoothing", {"label_smoothing": 0.0}),
     Trial("generalised", "with generalised cross-entropy, q = 0.5", {"loss": "generalised"}),
+    Trial("opinions", "labels blended with what networks new to the sound heard", opinions=True),
     Trial("no-synthetic", "without synthesised sounds", {"n_synthetic": 0}),
     Trial("no-extra", "without melodic notes and words", extra=False),
     Trial("even", "even time axis: 98 frames of 11.6 ms", {"features": LOG_MEL}),
@@ -130,6 +138,16 @@ def joined(parts: Sequence[Judged]) -> Judged:
         parts[0].threshold,
         [reason for part in parts for reason in part.skipped],
     )
+
+
+def write_opinions(path: Path, judged: Judged) -> None:
+    """Keep what networks heard that never met the sounds, to blend it into other targets.
+
+    The networks did train on other groups' labels, so a trial with opinions knows a little of them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paths = [example.path for example in judged.examples]
+    np.savez(path, paths=paths, probabilities=judged.probabilities)
 
 
 def trials_named(names: tuple[str, ...]) -> list[Trial]:

@@ -28,6 +28,7 @@ from drumwatchd.training.experiments import (
     TRIALS,
     joined,
     judge_sources,
+    write_opinions,
 )
 from drumwatchd.training.progress import Progress
 from drumwatchd.training.settings import FEATURES_OF, ReferenceConfig, RunConfig, TrainingConfig
@@ -76,15 +77,14 @@ def write_report(
         "Model 2": ReferenceConfig(name="model2", arch="model2", features=FEATURES_OF["model2"]),
         SHIPPED_ID: dataclasses.replace(SHIPPED, extra=extra),
     }
-    evidence = Evidence(
-        groups={
-            name: [judge(config, (group,)) for group in ALL_GROUPS]
-            for name, config in designs.items()
-        },
-        at_random={name: judge(config, RANDOM) for name, config in designs.items()},
-        trials={trial.name: judge(trial.config(extra), TRIAL_GROUPS) for trial in TRIALS},
-    )
-    write_atomically(str(out), render(evidence))
+    groups = {
+        name: [judge(config, (group,)) for group in ALL_GROUPS] for name, config in designs.items()
+    }
+    at_random = {name: judge(config, RANDOM) for name, config in designs.items()}
+    opinions = results / "opinions.npz"
+    write_opinions(opinions, joined(groups[SHIPPED_ID]))
+    trials = {trial.name: judge(trial.config(extra, opinions), TRIAL_GROUPS) for trial in TRIALS}
+    write_atomically(str(out), render(Evidence(groups, at_random, trials)))
 
 
 @dataclass(frozen=True, slots=True)

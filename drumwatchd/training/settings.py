@@ -185,7 +185,10 @@ def config_kind(arch: str) -> type[TrainingConfig] | type[ReferenceConfig]:
 def settings_of(config: RunConfig) -> dict[str, Any]:
     """The configuration as plain values, without the paths of one machine."""
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key != "corpus"}
-    return settings | {"extra": [PurePath(root).name for root in config.extra]}
+    settings["extra"] = [PurePath(root).name for root in config.extra]
+    if isinstance(config, TrainingConfig):
+        settings["opinions"] = PurePath(config.opinions).name
+    return settings
 
 
 def config_from(settings: Mapping[str, Any]) -> RunConfig:
