@@ -44,6 +44,21 @@ def _bass(b: Bench) -> Array:
     return drive(y * _note(b, percussive=plucked), b.pick(0.3, 4))
 
 
+def _bass_synthesised(b: Bench) -> Array:
+    """A saw or square through a resonant filter that closes: acid, rave and electro basses."""
+    hz, slope = b.pick(35, 200), b.pick(0.3, 1.2)
+    phase, odd = b.phase(b.glide(hz * b.pick(0.8, 1.2), hz, b.pick(0.005, 0.03))), b.maybe(0.4)
+    low_hz = hz * b.pick(1, 4)
+    cutoff_hz = b.glide(low_hz * b.pick(2, 30), low_hz, b.pick(0.03, 0.4))
+    peak = b.pick(0.1, 4)
+    y = np.zeros(b.t.size)
+    for n in range(1, 30, 2 if odd else 1):
+        octaves = np.log2(n * hz / cutoff_hz)
+        gain = 1.0 / (1.0 + 16.0**octaves) + peak * np.exp(-((3.0 * octaves) ** 2))
+        y += gain * np.sin(2 * np.pi * n * phase) / n**slope
+    return drive(y * _note(b, percussive=b.maybe(0.5)), b.pick(0.3, 6))
+
+
 def _lead(b: Bench) -> Array:
     """A bright held note, with vibrato or a slide into it."""
     hz = b.pick(180, 1_400)
@@ -267,7 +282,7 @@ def _note(b: Bench, percussive: bool = False) -> Array:
 
 
 EFFECTS = (
-    *(_bass, _lead, _pad, _stab, _pluck, _keys),
+    *(_bass, _bass_synthesised, _lead, _pad, _stab, _pluck, _keys),
     *(_sweep, _siren, _zap, _beeps, _whistle, _drone, _field, _babble),
 )
 VOICES_OF_PEOPLE = (_shout, _choir, _syllable)
