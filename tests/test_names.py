@@ -363,6 +363,14 @@ def test_the_nearer_folder_outweighs_the_farther(near: str, far: str) -> None:
     assert ranked(f"{far}/Disc 2/{near}/take 04.wav")[:2] == [NOUNS[near], NOUNS[far]]
 
 
+@pytest.mark.parametrize("folder", ["Kicks/Snares", "tomtom" * 40, "no kick or " * 20, "\udcff"])
+def test_paths_as_long_as_any_are_read_at_once(folder: str) -> None:
+    """Deep folders don't multiply to nothing, and long compounds are cut in no time."""
+    path = "/".join([folder] * (4096 // len(folder)))
+    assert said(f"{path}/kick.wav") == "Kick"
+    assert said(f"{path}/{'tomtom' * 40}x.wav")
+
+
 @given(st.sampled_from(sorted(NOUNS)))
 def test_a_denied_instrument_is_never_the_likeliest(noun: str) -> None:
     """No language's "without" is read over."""
@@ -456,6 +464,19 @@ def test_a_name_settles_what_the_sound_leaves_open() -> None:
     assert (verdict.label, verdict.review) == ("Ride", None)
     assert verdict.confidence > 0.9
     assert verdict.reason.endswith("; its name says Ride")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("Kick+Clap.wav", "its name says Clap or Kick"),
+        ("Becken 3.wav", "its name says Crash or Cymbal or Ride"),
+        ("no kick.wav", "its name rules some out"),
+    ],
+)
+def test_the_reason_says_what_was_read(path: str, words: str) -> None:
+    """All that is likely by the name, or that it says only what it isn't."""
+    assert weigh(path, heard_as(Tom=0.9), JUDGE).reason.endswith(f"; {words}")
 
 
 def test_a_conflict_is_marked_and_says_who_says_what() -> None:

@@ -13,36 +13,20 @@ References:
 from __future__ import annotations
 
 import dataclasses
-import functools
-import itertools
+import math
 import os
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from drumwatchd.analysis.labels import FINE_LABELS, MISC
-from drumwatchd.analysis.lexicon import ENTRIES, LONGEST_PHRASE, Entry, Kind, plain
+from drumwatchd.analysis.labels import MISC
+from drumwatchd.analysis.name_grammar import Statement, doubted, read
 from drumwatchd.analysis.result import Verdict
 
-# How far the file's name, the nearest folder that says anything, and those above it are believed.
-FILE_TRUST, FOLDER_TRUST, FARTHER_TRUST = 0.95, 0.8, 0.5
-CODE_TRUST = 0.8  # of two letters such as BD
+# How far a name is believed, and how far all that the folders above it say together.
+NAME_TRUST, FOLDER_TRUST = 0.95, 0.8
 # How far name and sound are believed when they are fused; benchmarks/names.py is how it was chosen.
 NAME_RELIABILITY, SOUND_RELIABILITY = 0.7, 0.98
 SURE = 0.75  # where both are, and of different folders, a person should look
-
-_RUN = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?|\d+")
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_BREAK = re.compile(r"[()\[\]{},;&+\u2013\u2014|]|\s-\s")
-_CODES = re.compile(r"[A-Z]{2,3}s")
-_SHORTEST_PART = 3  # of a compound: shorter words are found in too many others
-_HH = "hh"  # in no word of any of the languages
-_OR = frozenset({"or", "oder", "ou"})
-_INSTRUMENTS = (Kind.NOUN, Kind.CODE, Kind.BARE_CODE, Kind.LOOSE)  # the best first
-_CODE_KINDS = frozenset({Kind.CODE, Kind.BARE_CODE})
-_ASIDE = frozenset({Kind.PLAIN, Kind.ONE_SHOT})
-_PARTS = frozenset({*_INSTRUMENTS, *_ASIDE, Kind.LOOP, Kind.REVERSE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +40,6 @@ class Evidence:
 
     probabilities: Mapping[str, float] | None
     loop: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Word:
-    """Letters or digits of a name."""
-
-    text: str
-    key: str  # as the lexicon has it
-    glued: bool  # digits follow at once
-    breaks: bool  # a bracket, a comma or a spaced hyphen stands before it
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A word or phrase and its entry, None where the lexicon doesn't have it."""
-
-    words: tuple[_Word, ...]
-    entry: Entry | None
-    plural: bool = False
-
-    @property
-    def kind(self) -> Kind | None:
-        """The part that it plays."""
-        return self.entry.kind if self.entry else None
-
-    @property
-    def is_aside(self) -> bool:
-        """Whether it leaves open what the thing is."""
-        return self.kind in _ASIDE or self.words[0].key.isdecimal()
-
-
-@dataclass(frozen=True, slots=True)
-class _Statement:
-    """What one name says: of the label, and of there being several hits; None for nothing."""
-
-    spread: Mapping[str, float] | None = None
-    loop: bool | None = None
-
-
-_NOTHING = _Statement()
 
 
 def weigh(
@@ -119,9 +63,8 @@ def weigh(
         return _as_loop(sound, said.loop)
     name = judge(said.probabilities)
     both = judge(fuse(heard, said.probabilities))
-    return dataclasses.replace(
-        both, reason=f"{both.reason}; its name says {name.fine}", review=_conflict(name, sound)
-    )
+    reason = f"{both.reason}; {_in_words(said.probabilities)}"
+    return dataclasses.replace(both, reason=reason, review=_conflict(name, sound))
 
 
 def evidence(path: str) -> Evidence | None:
@@ -131,16 +74,12 @@ def evidence(path: str) -> Evidence | None:
         path: the folders between inbox and file, and the file's name with its suffix.
     """
     *folders, name = path.split(os.sep)
-    file = _read(os.path.splitext(name)[0], False)
-    above = [_read(folder, True) for folder in reversed(folders)]
-    said = [file, *(folder for folder in above if folder != _NOTHING)]
-    trusts = [FILE_TRUST, FOLDER_TRUST, *[FARTHER_TRUST] * len(folders)]
-    pairs = list(zip(said, trusts, strict=False))
-    loop = next((trust * each.loop for each, trust in pairs if each.loop is not None), 0.0)
-    if loop:
+    own = read(os.path.splitext(name)[0], is_folder=False)
+    above = [read(folder, is_folder=True) for folder in folders]
+    if loop := _loop(own, above):
         return Evidence(None, loop)
-    spreads = [(each.spread, trust) for each, trust in pairs if each.spread]
-    return Evidence(_product(spreads), 0.0) if spreads else None
+    named = _together([*(folder.spread for folder in above if folder.spread), own.spread])
+    return Evidence(named, 0.0) if named else None
 
 
 def fuse(heard: Mapping[str, float], named: Mapping[str, float]) -> dict[str, float]:
@@ -154,28 +93,46 @@ def fuse(heard: Mapping[str, float], named: Mapping[str, float]) -> dict[str, fl
         heard: probabilities of the labels that the model knows; sum 1.
         named: probabilities of an `Evidence`.
     """
-    experts = [(heard, SOUND_RELIABILITY), (named, NAME_RELIABILITY)]
-    return _product(experts, tuple(heard))
+    labels = tuple(heard)
+    return _product(
+        [doubted(heard, SOUND_RELIABILITY, labels), doubted(named, NAME_RELIABILITY, labels)]
+    )
 
 
-def _product(
-    experts: Iterable[tuple[Mapping[str, float], float]], labels: Sequence[str] = FINE_LABELS
-) -> dict[str, float]:
-    """The normalised product of distributions, each mixed with ignorance by its reliability."""
-    product = dict.fromkeys(labels, 1.0)
-    for spread, reliability in experts:
-        ignorance = (1.0 - reliability) / len(labels)
-        for label in labels:
-            product[label] *= reliability * spread.get(label, 0.0) + ignorance
-    total = sum(product.values())
-    return {label: weight / total for label, weight in product.items()}
+def _loop(own: Statement, above: Sequence[Statement]) -> float:
+    """How likely several hits are, by the nearest name that says anything of it."""
+    if own.loop is not None:
+        return NAME_TRUST * own.loop
+    said = next((folder.loop for folder in reversed(above) if folder.loop is not None), False)
+    return NAME_TRUST * FOLDER_TRUST * said
+
+
+def _together(spreads: Sequence[Mapping[str, float] | None]) -> Mapping[str, float] | None:
+    """What names say, the outermost first: each outweighs all above it, and the last is the file's."""
+    named: Mapping[str, float] | None = None
+    for spread in spreads:
+        experts = [doubted(named, FOLDER_TRUST)] if named else []
+        if spread:
+            experts.append(doubted(spread, NAME_TRUST))
+        named = _product(experts) if experts else None
+    return named
+
+
+def _product(experts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The normalised product of distributions over the same labels."""
+    first, *others = experts
+    weights = {
+        label: math.prod((p, *(other[label] for other in others))) for label, p in first.items()
+    }
+    total = sum(weights.values())
+    return {label: weight / total for label, weight in weights.items()}
 
 
 def _as_loop(sound: Verdict, share: float) -> Verdict:
     """Give misc the share that the name says it is no single hit; the network knows no such label."""
     folded = {folder: p * (1.0 - share) for folder, p in sound.probabilities.items()}
     folded[MISC] += share
-    doubted = sound.folded != MISC and min(share, sound.confidence) >= SURE
+    one_hit = sound.folded != MISC and min(share, sound.confidence) >= SURE
     return dataclasses.replace(
         sound,
         label=MISC,
@@ -183,8 +140,15 @@ def _as_loop(sound: Verdict, share: float) -> Verdict:
         confidence=folded[MISC],
         probabilities=folded,
         reason="its name says that it is a loop",
-        review="its name says loop, it sounds like one hit" if doubted else None,
+        review="its name says loop, it sounds like one hit" if one_hit else None,
     )
+
+
+def _in_words(named: Mapping[str, float]) -> str:
+    likely = [label for label, p in named.items() if p > max(named.values()) / 2]
+    if len(likely) > 3:
+        return "its name rules some out"
+    return f"its name says {' or '.join(likely)}"
 
 
 def _conflict(name: Verdict, sound: Verdict) -> str | None:
@@ -192,192 +156,3 @@ def _conflict(name: Verdict, sound: Verdict) -> str | None:
         return None
     named, heard = (v.fine if v.folded == MISC else v.folded for v in (name, sound))
     return f"its name says {named}, it sounds like {heard}"
-
-
-# -- one name ---------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=1024)
-def _read(text: str, is_folder: bool) -> _Statement:
-    """What one name says; a folder's must say it more plainly, for many are called after people."""
-    items = list(_items(list(_words(unicodedata.normalize("NFKC", text)))))
-    denied = _denied(items)
-    meant = [
-        item.entry
-        for position, item in enumerate(items)
-        if item.entry and position not in denied and _is_meant(items, position, is_folder)
-    ]
-    kinds = {entry.kind for entry in meant}
-    best = next((kind for kind in _INSTRUMENTS if kind in kinds), None)
-    spread = _mean([entry.spread for entry in meant if entry.kind == best and best])
-    if spread and best in _CODE_KINDS:
-        spread = _product([(spread, CODE_TRUST)])
-    if Kind.REVERSE in kinds:
-        spread = _mean([{"Reverse": 1.0}, *([spread] if spread else [])])
-    labels = {label for position in denied for label in _spread(items[position])}
-    return _Statement(_without(labels, spread), _says_loop(kinds, best is not None, is_folder))
-
-
-def _says_loop(kinds: Set[Kind], names_instrument: bool, is_folder: bool) -> bool | None:
-    several = Kind.LOOP in kinds or (Kind.TEMPO in kinds and not is_folder)
-    several = several or (Kind.LOOSE_LOOP in kinds and not names_instrument)
-    single = Kind.ONE_SHOT in kinds
-    return None if several == single else several
-
-
-def _is_meant(items: Sequence[_Item], position: int, is_folder: bool) -> bool:
-    """Whether a word stands for what the lexicon says, and not for a part of another name."""
-    item = items[position]
-    after = list(
-        itertools.takewhile(lambda other: not other.words[0].breaks, items[position + 1 :])
-    )
-    if after and after[0].kind == Kind.DISOWNS:
-        return False
-    if item.kind in _CODE_KINDS and not _is_plain_code(item) and not _is_alone(items, item):
-        return False
-    return not is_folder or _is_head(item, after)
-
-
-def _is_plain_code(item: _Item) -> bool:
-    word = item.words[0]
-    return item.kind == Kind.CODE and (word.text.isupper() or word.glued or word.key == _HH)
-
-
-def _is_alone(items: Sequence[_Item], item: _Item) -> bool:
-    return all(other is item or other.is_aside for other in items)
-
-
-def _is_head(item: _Item, after: Sequence[_Item]) -> bool:
-    """Whether a folder is named after this: "Kicks by Bob" and "Hard Kick" are, "Kick Bob" isn't."""
-    if item.plural or item.kind == Kind.ONE_SHOT:
-        return True
-    if item.kind == Kind.NOUN or item.kind in _CODE_KINDS:
-        return all(other.is_aside or other.kind in _PARTS for other in after)
-    return all(other.words[0].key.isdecimal() for other in after)
-
-
-def _denied(items: Sequence[_Item]) -> set[int]:
-    """Positions of the instruments that are said not to be there: "no kick or snare"."""
-    found: set[int] = set()
-    denies = False
-    for position, item in enumerate(items):
-        if denies and item.kind in _INSTRUMENTS:
-            found.add(position)
-        goes_on = position - 1 in found and item.words[0].key in _OR
-        denies = goes_on or item.kind == Kind.NEGATION
-    return found
-
-
-def _spread(item: _Item) -> Mapping[str, float]:
-    return item.entry.spread if item.entry else {}
-
-
-def _mean(spreads: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
-    """All that are named are as likely, however often."""
-    different = [spread for n, spread in enumerate(spreads) if spread not in spreads[:n]]
-    if not different:
-        return None
-    labels = {label for spread in different for label in spread}
-    return {
-        label: sum(spread.get(label, 0.0) for spread in different) / len(different)
-        for label in labels
-    }
-
-
-def _without(denied: Set[str], spread: Mapping[str, float] | None) -> Mapping[str, float] | None:
-    """Take labels out; where nothing else is said, any of the others is meant."""
-    if not denied:
-        return spread
-    base = spread or dict.fromkeys(FINE_LABELS, 1.0)
-    left = {label: weight for label, weight in base.items() if label not in denied}
-    total = sum(left.values())
-    return {label: weight / total for label, weight in left.items()} if total else None
-
-
-# -- words ------------------------------------------------------------------------------------
-
-
-def _items(words: Sequence[_Word]) -> Iterator[_Item]:
-    """The longest phrases of the lexicon, from left to right."""
-    start = 0
-    while start < len(words):
-        item = next(_phrases(words[start : start + LONGEST_PHRASE]), None)
-        yield item or _Item((words[start],), None)
-        start += len(item.words) if item else 1
-
-
-def _phrases(words: Sequence[_Word]) -> Iterator[_Item]:
-    for count in range(len(words), 0, -1):
-        found = tuple(words[:count])
-        if not any(word.breaks for word in found[1:]):
-            entry, plural = _entry(tuple(word.key for word in found))
-            if entry:
-                yield _Item(found, entry, plural)
-
-
-def _entry(phrase: tuple[str, ...]) -> tuple[Entry | None, bool]:
-    """The entry of a phrase, and whether it was found by its plural."""
-    if found := ENTRIES.get(phrase):
-        return found, False
-    *first, last = phrase
-    for ending in ("s", "es"):
-        entry = ENTRIES.get((*first, last.removesuffix(ending)))
-        if entry and last.endswith(ending) and entry.kind not in _CODE_KINDS:
-            return entry, True
-    return None, False
-
-
-def _words(text: str) -> Iterator[_Word]:
-    """Cut a name at separators, at digits, and within compounds of known words."""
-    end = 0
-    for run in _RUN.finditer(text):
-        breaks = bool(_BREAK.search(text, end, run.start()))
-        end = run.end()
-        pieces = list(_pieces(run[0]))
-        for number, piece in enumerate(pieces):
-            glued = number == len(pieces) - 1 and text[end : end + 1].isdecimal()
-            yield _Word(piece, plain(piece), glued, breaks and number == 0)
-
-
-def _pieces(run: str) -> Iterator[str]:
-    if _CODES.fullmatch(run):
-        yield run[:-1]
-    elif run.isdecimal() or _entry((plain(run),))[0]:
-        yield run
-    else:
-        for part in _CAMEL.split(run):
-            yield from _compound(part)
-
-
-def _compound(part: str) -> Sequence[str]:
-    """The words of "closedhat" or "nokick"; the word itself where it isn't made of known ones."""
-    key = plain(part)
-    if _is_a(_INSTRUMENTS, key):
-        return [part]
-    if key.endswith("less") and _is_a(_INSTRUMENTS, key[:-4]):
-        return ["no", key[:-4]]
-    for no in ("no", "non"):
-        if key.startswith(no) and _is_a(_INSTRUMENTS, key.removeprefix(no)):
-            return [no, key.removeprefix(no)]
-    return _split(key) or [part]
-
-
-@functools.lru_cache(maxsize=4096)
-def _split(key: str) -> tuple[str, ...] | None:
-    """Known words that `key` is made of, the longest first; None unless all of it is."""
-    if not key:
-        return ()
-    for end in range(len(key), 0, -1):
-        if _is_part(key[:end]) and (rest := _split(key[end:])) is not None:
-            return (key[:end], *rest)
-    return None
-
-
-def _is_part(key: str) -> bool:
-    shortest = _SHORTEST_PART if key.isascii() else 2
-    return key == _HH or (len(key) >= shortest and _is_a(_PARTS, key))
-
-
-def _is_a(kinds: Iterable[Kind], key: str) -> bool:
-    entry, _ = _entry((key,))
-    return entry is not None and entry.kind in kinds
