@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 import drums
 from drumwatchd.analysis.labels import CANONICAL_LABELS, FINE_LABELS, MISC
@@ -47,6 +49,17 @@ def test_a_record_says_what_the_contract_says(tmp_path: Path) -> None:
     assert record["confidence"] == record["probabilities"]["Kick"]
     assert len(record["top"]) == 3
     assert record["top"][0]["label"] == record["fine"]
+
+
+def test_the_text_says_why_a_file_would_go_to_misc(tmp_path: Path) -> None:
+    """A loop is named as one; of what has a folder nothing more is said."""
+    kick = np.pad(drums.synthesise("kick"), (0, 11_025))
+    soundfile.write(tmp_path / "kick.wav", kick, 44_100)
+    soundfile.write(tmp_path / "loop.wav", np.tile(kick, 6), 44_100)
+    once, loop = classify(tmp_path, "kick.wav", "loop.wav", text=True)
+    assert once.endswith(b")")
+    assert loop.startswith(b"misc ")
+    assert loop.endswith(b"); a loop: 6 hits in 5.1 s")
 
 
 def test_folders_are_searched_and_the_order_is_the_arguments(tmp_path: Path) -> None:

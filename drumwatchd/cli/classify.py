@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from drumwatchd.analysis.labels import MISC
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.cli import EXIT_PARTLY
 from drumwatchd.cli.context import Context
@@ -129,5 +130,6 @@ def _text_line(path: str, analysis: Analysis | Failure) -> str:
         return f"{'-':<6} {'-':>4}  {path}: {analysis.message}"
     verdict = analysis.verdict
     top = ", ".join(f"{label} {probability:.2f}" for label, probability in verdict.top)
+    why = f"; {verdict.reason}" if verdict.label == MISC else ""
     review = f"; review: {verdict.review}" if verdict.review else ""
-    return f"{verdict.label:<6} {verdict.confidence:.2f}  {path}  ({top}){review}"
+    return f"{verdict.label:<6} {verdict.confidence:.2f}  {path}  ({top}){why}{review}"
