@@ -19,6 +19,7 @@ from drumwatchd.analysis.features import FeatureExtractor
 from drumwatchd.analysis.model_card import CARD_NAME
 from drumwatchd.analysis.result import Analysis, Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
+from drumwatchd.analysis.tags import tag_of
 from drumwatchd.errors import AnalysisError, ModelError, SourceChangedError
 
 Array = npt.NDArray[np.float32]
@@ -108,8 +109,11 @@ def _analysis(
     elif recording.not_one_hit is not None:
         # The probabilities stay: they are what the network made of the beginning.
         verdict = dataclasses.replace(verdict, label=labels.MISC, reason=recording.not_one_hit)
-    elif settings.use_names:
-        verdict = names.weigh(name, heard, judge)
+    else:
+        if settings.use_names:
+            verdict = names.weigh(name, heard, judge)
+        tag = tag_of(card.tags.get(verdict.fine), embedding.tolist())
+        verdict = dataclasses.replace(verdict, tag=tag)
     return Analysis(
         verdict=verdict,
         model=card.id,

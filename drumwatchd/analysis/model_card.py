@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from drumwatchd.analysis.tags import TagHead, read_tags
 from drumwatchd.errors import ModelError
 
 _T = TypeVar("_T")
@@ -97,6 +98,7 @@ class ModelCard:
         features: how the input is made.
         embedding_size: length of the network's first output.
         confidence_threshold: the threshold that the figures on the card were measured with.
+        tags: of labels that have finer ones; empty for cards without.
         folder: where the card was read.
         details: the whole card: data, licences, figures, versions.
     """
@@ -107,6 +109,7 @@ class ModelCard:
     features: FeatureSpec
     embedding_size: int
     confidence_threshold: float
+    tags: Mapping[str, TagHead]
     folder: Path
     details: Mapping[str, Any]
 
@@ -145,13 +148,15 @@ def read_card(folder: str | Path) -> ModelCard:
         )
     labels = _read_labels(folder, _wanted(card, "labels", list, path))
     outputs = _wanted(card, "outputs", dict, path)
+    embedding_size = _wanted(outputs, "embedding_size", int, path)
     return ModelCard(
         id=_wanted(card, "id", str, path),
         labels=labels,
         canonical_of=_read_canonical(folder, labels),
         features=_read_features(_wanted(card, "features", dict, path), path),
-        embedding_size=_wanted(outputs, "embedding_size", int, path),
+        embedding_size=embedding_size,
         confidence_threshold=_fraction(card, "confidence_threshold", path),
+        tags=_read_tags(card, embedding_size, path),
         folder=folder,
         details=card,
     )
@@ -236,6 +241,14 @@ def _read_canonical(folder: Path, labels: tuple[str, ...]) -> dict[str, str]:
         if not isinstance(canonical, str) or not canonical:
             raise ModelError(f"{label} should fold to a name, not {canonical!r}", path=str(path))
     return table
+
+
+def _read_tags(card: Mapping[str, Any], embedding_size: int, path: Path) -> dict[str, TagHead]:
+    """Cards of older models have none."""
+    try:
+        return read_tags(card.get("tags", {}), embedding_size)
+    except ValueError as error:
+        raise ModelError(str(error), path=str(path), hint=_RETRAIN_HINT) from error
 
 
 def _read_features(values: dict[str, Any], path: Path) -> FeatureSpec:

@@ -18,6 +18,7 @@ class Verdict:
         top: the most probable fine labels, best first, as (label, probability).
         reason: one phrase that says why `label` is what it is.
         review: why a person should look at it; None where nothing is in doubt.
+        tag: what is finer than `fine`, as ``open`` of a hi-hat; None where nothing sure is known.
     """
 
     label: str
@@ -28,6 +29,7 @@ class Verdict:
     top: tuple[tuple[str, float], ...]
     reason: str
     review: str | None = None
+    tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

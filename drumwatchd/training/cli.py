@@ -243,7 +243,7 @@ def train(
     files = RunFiles(config.name, models, results)
     with Progress() as progress:
         run = train_any(config, files, cache=cache, processes=processes, progress=progress)
-        _finish(run, files, progress, as_json=as_json)
+        _finish(run, files, cache, progress, as_json=as_json)
 
 
 @cli.command()
@@ -267,7 +267,7 @@ def export(
 
     files = RunFiles(_checked_name(name), models, results)
     with Progress() as progress:
-        _finish(load_run(files, corpus, cache), files, progress, as_json=as_json)
+        _finish(load_run(files, corpus, cache), files, cache, progress, as_json=as_json)
 
 
 @cli.command()
@@ -394,10 +394,13 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _finish(run: TrainingRun, files: RunFiles, progress: Progress, *, as_json: bool) -> None:
+def _finish(
+    run: TrainingRun, files: RunFiles, cache: Path, progress: Progress, *, as_json: bool
+) -> None:
     """From a trained network to its pictures, its reports and its model folder."""
     from drumwatchd.training.artefacts import classification_report, draw_training, write_report
     from drumwatchd.training.export import export, make_shippable
+    from drumwatchd.training.tags import learn_tags
     from drumwatchd.training.train import judge_held_out
 
     draw_training(run.history, files.training_picture)
@@ -411,6 +414,7 @@ def _finish(run: TrainingRun, files: RunFiles, progress: Progress, *, as_json: b
         figures=None if report is None else report.figures,
         training=run.training,
         check_x=run.held_out_x,
+        tags=learn_tags(run, cache=cache, progress=progress),
     )
     progress.say(f"model: {files.model_folder}")
     if report is not None:

@@ -9,10 +9,11 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def export(
     figures: Figures | None,
     training: Sequence[Example],
     check_x: Array,
+    tags: Mapping[str, Any] | None = None,
     confidence_threshold: float = 0.5,
     created: datetime | None = None,
 ) -> Path:
@@ -59,6 +61,7 @@ def export(
         figures: measured on the held-out fold.
         training: the examples it was trained on.
         check_x: features to compare Keras and TFLite on, float32 [shape=(n, bands, frames)].
+        tags: of labels that have finer ones, as `tags.fit_tags` gives them.
         confidence_threshold: of the figures.
         created: for the card; now, if left out.
 
@@ -74,6 +77,7 @@ def export(
         _write_json(part / model_card.LABEL_MAPPING_NAME, dict(enumerate(FINE_LABELS)))
         _write_json(part / model_card.CANONICAL_MAPPING_NAME, CANONICAL_OF)
         card = _card(folder.name, model, config, figures, training, confidence_threshold)
+        card["tags"] = dict(tags or {})
         card["sha256"] = hashlib.sha256(weights).hexdigest()
         card["created"] = (created or datetime.now(UTC)).isoformat(timespec="seconds")
         _write_json(part / model_card.CARD_NAME, card)
@@ -207,7 +211,10 @@ def _data_of(training: Sequence[Example]) -> dict[str, Any]:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2)
+    # Rows of numbers stand on one line: a card is read by people too.
+    text = re.sub(r"\[[-+.\de,\s]+\]", lambda row: " ".join(row[0].split()), text)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _replace(part: Path, folder: Path) -> None:
