@@ -242,6 +242,9 @@ Snare/Tom            Snares off 1.wav
 -                    Pride 4.wav
 -                    Bride 2.wav
 -                    Sidekick studio.wav
+-                    Nord pedals/3.wav
+-                    All around 2.wav
+-                    Volvox/7.wav
 -                    Kickstarter rewards/3.wav
 -                    Metal Kit/3.wav
 -                    Death Metal Drums/01.wav

@@ -22,13 +22,15 @@ _RUN = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?|\d+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BREAK = re.compile(r"[()\[\]{},;&+\u2013\u2014|]|\s-\s")
 _CODES = re.compile(r"[A-Z]{2,3}s")
-_SHORTEST_PART = 3  # of a compound: shorter words are found in too many others
 _HH = "hh"  # in no word of any of the languages
 _OR = frozenset({"or", "oder", "ou"})
 _INSTRUMENTS = (Kind.NOUN, Kind.CODE, Kind.BARE_CODE, Kind.LOOSE)  # the best first
 _CODE_KINDS = frozenset({Kind.CODE, Kind.BARE_CODE})
 _ASIDE = frozenset({Kind.PLAIN, Kind.ONE_SHOT})
+_NOUNS = frozenset({Kind.NOUN})
+# What compounds are made of; "und" and "out" are found in too many other words.
 _PARTS = frozenset({*_INSTRUMENTS, *_ASIDE, Kind.LOOP, Kind.REVERSE})
+_SHORT_PARTS = _PARTS - {Kind.PLAIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +248,10 @@ def _compound(part: str) -> Sequence[str]:
     key = plain(part)
     if _is_a(_INSTRUMENTS, key):
         return [part]
-    if key.endswith("less") and _is_a(_INSTRUMENTS, key[:-4]):
+    if key.endswith("less") and _is_a(_NOUNS, key[:-4]):
         return ["no", key[:-4]]
     for no in ("no", "non"):
-        if key.startswith(no) and _is_a(_INSTRUMENTS, key.removeprefix(no)):
+        if key.startswith(no) and _is_a(_NOUNS, key.removeprefix(no)):
             return [no, key.removeprefix(no)]
     return _split(key) or [part]
 
@@ -266,8 +268,9 @@ def _split(key: str) -> tuple[str, ...] | None:
 
 
 def _is_part(key: str) -> bool:
-    shortest = _SHORTEST_PART if key.isascii() else 2
-    return key == _HH or (len(key) >= shortest and _is_a(_PARTS, key))
+    if key == _HH or not key.isascii():
+        return _is_a(_PARTS, key)
+    return len(key) >= 3 and _is_a(_PARTS if len(key) > 3 else _SHORT_PARTS, key)
 
 
 def _is_a(kinds: Iterable[Kind], key: str) -> bool:
