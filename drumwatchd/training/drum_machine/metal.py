@@ -105,7 +105,8 @@ def china(b: Bench) -> Array:
         plate=b.pick(0.4, 1.0),
         dark=b.pick(0.3, 0.7),
     )
-    return mix((1.0, wave), (b.pick(0.3, 0.9), drive(trash, b.pick(2, 8))))
+    trash = drive(trash, b.pick(2, 8)) * b.decay(b.pick(1.0, 4.0))
+    return mix((1.0, wave), (b.pick(0.15, 0.8), trash))
 
 
 def ride(b: Bench) -> Array:
