@@ -13,8 +13,12 @@ from drumwatchd.analysis.analyse import analyse
 from drumwatchd.analysis.model_card import read_card
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.errors import UsageError
+from drumwatchd.training.artefacts import RunFiles
 from drumwatchd.training.cli import cli
 from drumwatchd.training.evaluate import judge_corpus
+from drumwatchd.training.progress import Progress
+from drumwatchd.training.reference import train_reference
+from drumwatchd.training.settings import FEATURES_OF, ReferenceConfig
 from test_training_data import write_tree
 
 pytestmark = [
@@ -164,31 +168,45 @@ def test_sounds_that_are_gone_are_left_out_of_the_figures(workplace: Path, tmp_p
     assert [path for path, _ in judged.skipped] == [gone]
 
 
-def test_a_killed_run_goes_on(workplace: Path, tmp_path: Path) -> None:
-    """Started again with the same options it repeats no epoch that it finished."""
-    from drumwatchd.training.artefacts import RunFiles
-    from drumwatchd.training.progress import Progress
-    from drumwatchd.training.reference import train_reference
-    from drumwatchd.training.settings import ReferenceConfig
+class Killed(Progress):
+    """Ends everything in the classifier's second epoch."""
 
-    class Killed(Progress):
-        def step(self, what: str, done: int, total: int, note: str = "") -> None:
-            if what.startswith("epochs") and done == 3:
-                raise KeyboardInterrupt
+    def step(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Hear of one step."""
+        if (what, done) == ("epochs of the classifier", 2):
+            raise KeyboardInterrupt
 
-    class Listening(Progress):
-        def step(self, what: str, done: int, total: int, note: str = "") -> None:
-            heard.append((what, done))
 
-    heard: list[tuple[str, int]] = []
-    config = ReferenceConfig(corpus=str(workplace / "corpus"), epochs=4, batch_size=8)
-    files = RunFiles("model1", tmp_path, tmp_path)
+class Listening(Progress):
+    """Remembers every epoch that it hears of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, int]] = []
+
+    def step(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Hear of one step."""
+        if what.startswith("epochs"):
+            self.heard.append((what, done))
+
+
+@pytest.mark.parametrize("arch", ["model1", "model2"])
+def test_a_killed_run_goes_on(arch: str, workplace: Path, tmp_path: Path) -> None:
+    """Started again with the same options it repeats no epoch, and no stage, that it finished."""
+    config = ReferenceConfig(
+        arch=arch,
+        corpus=str(workplace / "corpus"),
+        epochs=2,
+        batch_size=8,
+        features=FEATURES_OF[arch],
+    )
+    files, cache = RunFiles("killed", tmp_path, tmp_path), workplace / "cache"
     with pytest.raises(KeyboardInterrupt):
-        train_reference(config, files, cache=workplace / "cache", progress=Killed())
-    finished = train_reference(config, files, cache=workplace / "cache", progress=Listening())
-    epochs = [done for what, done in heard if what.startswith("epochs")]
-    assert epochs == [3, 4]
-    assert len(finished.history["loss"]) == 4
+        train_reference(config, files, cache=cache, progress=Killed())
+    progress = Listening()
+    finished = train_reference(config, files, cache=cache, progress=progress)
+    assert progress.heard == [("epochs of the classifier", 2)]
+    assert {len(values) for values in finished.history.values()} == {2}
 
 
 def test_a_run_without_a_network_is_no_run(workplace: Path) -> None:

@@ -188,8 +188,9 @@ class _Stages:
         folder = self.unfinished / stage
         finished = folder / "finished.weights.h5"
         record = Record(folder, f"epochs of the {stage}", self.config.epochs, self.progress)
+        without_optimizer = keras.Model(model.inputs, model.outputs)
         if finished.is_file():
-            model.load_weights(finished)
+            without_optimizer.load_weights(finished)
             return record.history
         callbacks = [
             keras.callbacks.ReduceLROnPlateau(
@@ -209,7 +210,7 @@ class _Stages:
             callbacks=callbacks,
             verbose=0,
         )
-        model.save_weights(finished)
+        without_optimizer.save_weights(finished)
         return record.history
 
 
