@@ -80,7 +80,7 @@ def cached_features(
     key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
     data, index = folder / f"{key}.npy", folder / f"{key}.json"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{key}.lock").open("w") as lock:
+    with (folder / f"{key}.lock").open("a") as lock:
         # Another run may be at it; what it finishes needn't be done twice.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not index.is_file():
