@@ -319,9 +319,11 @@ def draw_confusion(figures: Figures, path: Path) -> None:
 def draw_training(history: Mapping[str, Sequence[float]], path: Path) -> None:
     """One panel per quantity that `history` holds, training and validation in the same one."""
     quantities = [name for name in history if "val_" not in name]
-    figure = _figure(4.2 * len(quantities), 3.4)
+    n_columns = min(3, len(quantities))
+    n_rows = -(-len(quantities) // n_columns)
+    figure = _figure(4.2 * n_columns, 3.4 * n_rows)
     for place, name in enumerate(quantities, 1):
-        axes = figure.add_subplot(1, len(quantities), place)
+        axes = figure.add_subplot(n_rows, n_columns, place)
         _curve(axes, history[name], "training")
         validation = history.get(_validation_of(name))
         if validation:
@@ -329,6 +331,7 @@ def draw_training(history: Mapping[str, Sequence[float]], path: Path) -> None:
             axes.legend(frameon=False)
         axes.set_title(name.replace("_", " "))
         axes.set_xlabel("epoch")
+        axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.locator_params(axis="x", integer=True)
     _save(figure, path)
