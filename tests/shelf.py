@@ -52,6 +52,7 @@ class Shelf:
             "mode": "move",
             "reason": f"{label} at 0.90",
             "review": None,
+            "tag": None,
             "model": "drumwatchd-1",
             "duration": 0.25,
             "retained": 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 
@@ -13,7 +14,7 @@ from conftest import make_analysis
 from drumwatchd.archive.naming import NAME_MAX_BYTES, alternatives, fields_of, render
 from drumwatchd.files import Source
 
-VERDICT = make_analysis("Snare", 0.876, fine="Rim").verdict
+VERDICT = dataclasses.replace(make_analysis("Snare", 0.876, fine="Rim").verdict, tag="dry")
 
 
 def fields(path: str) -> dict[str, str]:
@@ -27,6 +28,7 @@ def fields(path: str) -> dict[str, str]:
         ("{label}/{pack}/{stem}{suffix}", "Snare/Pack A/sub/rim shot.WAV"),
         ("{label}/{fine}/{stem}-{digest8}{suffix}", "Snare/Rim/rim shot-01234567.WAV"),
         ("{label}/{confidence} {stem}{suffix}", "Snare/0.88 rim shot.WAV"),
+        ("{label}/{tag}/{stem}{suffix}", "Snare/dry/rim shot.WAV"),
     ],
 )
 def test_every_placeholder(template: str, expected: str) -> None:
@@ -48,6 +50,13 @@ def test_anything_behind_the_last_dot_is_cut_too(template: str) -> None:
 def test_no_pack_leaves_no_empty_folder() -> None:
     """A sample at the inbox's top has no pack component."""
     assert render("{label}/{pack}/{stem}{suffix}", fields("/in/a.wav")) == "Snare/a.wav"
+
+
+def test_no_tag_leaves_no_empty_folder() -> None:
+    """Most sounds have no tag."""
+    source = Source("/in/a.wav", "/in", 1, 1, 1, 1)
+    values = fields_of(source, "0123456789abcdef", make_analysis("Snare").verdict)
+    assert render("{label}/{tag}/{stem}{suffix}", values) == "Snare/a.wav"
 
 
 names = st.text(

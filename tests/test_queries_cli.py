@@ -489,6 +489,23 @@ def test_show_tells_the_whole_story(home: Home) -> None:
         assert words in text
 
 
+def test_what_is_finer_than_a_label_is_listed_and_shown(home: Home) -> None:
+    """By its term, in JSON, in a template, and to a person."""
+
+    def write(shelf: Shelf) -> None:
+        shelf.add("hat.wav", fine="Hihat", tag="open")
+        shelf.add("other.wav", fine="Hihat", tag="closed")
+        shelf.add("kick.wav")
+
+    home.fill(write)
+    (line,) = home.lines("tag:open")
+    assert (line["name"], line["tag"]) == ("hat.wav", "open")
+    assert [line["tag"] for line in home.lines("name:kick")] == [None]
+    assert home.call(ls, "fine:hihat", "--format", "{tag}").stdout == "open\nclosed\n"
+    assert "Hihat, open" in home.call(show, "hat.wav").stdout
+    assert "tag" not in home.call(show, "kick.wav").stdout
+
+
 def test_what_is_marked_for_review_is_listed_and_shown(home: Home) -> None:
     """By its term, in JSON, in a template, and to a person."""
     reason = "its name says Kick, it sounds like Tom"

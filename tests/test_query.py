@@ -73,6 +73,7 @@ def _add_any(shelf: Shelf, pick: random.Random, number: int) -> None:
         "model": pick.choice(["drumwatchd-1", "Mine"]),
         "retained": pick.choice([0, 0, 0, 1]),
         "review": pick.choice([None, None, "its name says Tom, it sounds like Kick"]),
+        "tag": pick.choice([None, None, "open", "closed"]),
         "state": state,
     }
     if state != "filed":
@@ -206,7 +207,9 @@ TERMS: st.SearchStrategy[Term] = st.one_of(
     st.sampled_from([("retained:yes", lambda row: row["retained"] == 1),
                      ("retained:no", lambda row: row["retained"] == 0),
                      ("review:yes", lambda row: row["review"] is not None),
-                     ("review:no", lambda row: row["review"] is None)]),
+                     ("review:no", lambda row: row["review"] is None),
+                     ("tag:OPEN", lambda row: row["tag"] == "open"),
+                     ("tag:=", lambda row: row["tag"] is None)]),
 )  # fmt: skip
 # (negated, term), joined by "and"; several of them joined by "or".
 GROUPS = st.lists(

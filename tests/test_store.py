@@ -160,7 +160,7 @@ def test_a_newer_index_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_index_of_the_first_schema_goes_on_working(tmp_path: Path, drop: Drop) -> None:
-    """Its rows stay as they are, and new ones may be marked for review."""
+    """Its rows stay as they are, and new ones may have a tag or be marked for review."""
     path = str(tmp_path / "index.sqlite3")
     connection = sqlite3.connect(path, isolation_level=None)
     connection.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
@@ -173,7 +173,7 @@ def test_an_index_of_the_first_schema_goes_on_working(tmp_path: Path, drop: Drop
     connection.close()
     index = open_index(path, "sha256")
     analysis = make_analysis()
-    verdict = dataclasses.replace(analysis.verdict, review="its name says Tom")
+    verdict = dataclasses.replace(analysis.verdict, review="its name says Tom", tag="open")
     row = index.claim(drop("b.wav"), "d1").row
     marked = dataclasses.replace(analysis, verdict=verdict)
     assert index.plan(row.id, marked, "Kick/b.wav", name="b.wav", mode="move")
@@ -181,9 +181,9 @@ def test_an_index_of_the_first_schema_goes_on_working(tmp_path: Path, drop: Drop
     index.close()
     with open_reader(path) as reader:
         found = reader.samples(compile_query([], root="/archive", now=0.0))
-        assert [(s.name, s.review) for s in found] == [
-            ("a.wav", None),
-            ("b.wav", "its name says Tom"),
+        assert [(s.name, s.review, s.tag) for s in found] == [
+            ("a.wav", None, None),
+            ("b.wav", "its name says Tom", "open"),
         ]
 
 

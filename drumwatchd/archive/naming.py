@@ -24,6 +24,7 @@ def fields_of(source: Source, digest: str, verdict: Verdict) -> dict[str, str]:
         "suffix": suffix,
         "pack": source.pack,
         "digest8": digest[:8],
+        "tag": verdict.tag or "",
     }
 
 

@@ -118,6 +118,7 @@ def _record(path: str, analysis: Analysis | Failure) -> dict[str, Any]:
         "top": [{"label": label, "probability": round(p, 6)} for label, p in verdict.top],
         "reason": verdict.reason,
         "review": verdict.review,
+        "tag": verdict.tag,
         "model": analysis.model,
         "duration": round(analysis.duration_seconds, 6),
         "sample_rate": analysis.sample_rate_hz,
@@ -131,5 +132,6 @@ def _text_line(path: str, analysis: Analysis | Failure) -> str:
     verdict = analysis.verdict
     top = ", ".join(f"{label} {probability:.2f}" for label, probability in verdict.top)
     why = f"; {verdict.reason}" if verdict.label == MISC else ""
+    tag = f"; {verdict.fine}, {verdict.tag}" if verdict.tag else ""
     review = f"; review: {verdict.review}" if verdict.review else ""
-    return f"{verdict.label:<6} {verdict.confidence:.2f}  {path}  ({top}){why}{review}"
+    return f"{verdict.label:<6} {verdict.confidence:.2f}  {path}  ({top}){why}{tag}{review}"

@@ -194,7 +194,7 @@ def ls(
 
     \b
     word                 in the name, path, label, fine label or pack
-    label:kick fine:rim  a field (also: confidence, added, path, name, pack,
+    label:kick fine:rim  a field (also: tag, confidence, added, path, name, pack,
                          source, digest, model, state, duration, size, mode)
     confidence:..0.6     a range, open on either side
     added:7d..           a date or an age: 2026-10, 2026-10-01..2026-10-31, ..2h
@@ -254,6 +254,7 @@ def sample_json(sample: Sample, root: str) -> dict[str, Any]:
         "state": sample.state,
         "reason": sample.reason,
         "review": sample.review,
+        "tag": sample.tag,
         "schema": JSON_SCHEMA,
     }
 
@@ -318,7 +319,9 @@ def story_json(story: Any, root: str) -> dict[str, Any]:
 
 def _unjudged_json(remembered: Any) -> dict[str, Any]:
     """The keys of a sample for a file that never became one."""
-    unknown = ("label", "fine", "confidence", "added", "review", "duration", "model", "mode")
+    unknown = (
+        "label", "fine", "confidence", "added", "review", "tag", "duration", "model", "mode",
+    )  # fmt: skip
     return {
         **dict.fromkeys(unknown),
         "digest": remembered.digest,

@@ -52,6 +52,7 @@ FIELDS: dict[str, tuple[Getter, Any]] = {
     "state": (lambda sample, _: sample.state, ""),
     "reason": (lambda sample, _: sample.reason, ""),
     "review": (lambda sample, _: sample.review, ""),
+    "tag": (lambda sample, _: sample.tag, ""),
 }
 ESCAPES = {"\\n": "\n", "\\t": "\t", "\\0": "\0", "\\\\": "\\"}
 

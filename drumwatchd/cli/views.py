@@ -223,6 +223,8 @@ def _sample_facts(sample: Sample, story: Story, root: str) -> Table:
     table.add_row(*_verdict(sample))
     if sample.reason:
         table.add_row("why", visible(sample.reason))
+    if sample.tag:
+        table.add_row("tag", visible(f"{sample.fine}, {sample.tag}"))
     if sample.review:
         table.add_row("review", Text(visible(sample.review), style=WARN))
     in_archive = sample.state == "filed" and sample.path is not None

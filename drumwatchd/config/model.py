@@ -18,7 +18,7 @@ DEFAULT_IGNORE = (
     "*.part", "*.partial", "*.crdownload", "*.filepart", "*.tmp", "~*",
 )  # fmt: skip
 
-PLACEHOLDERS = ("label", "fine", "confidence", "stem", "suffix", "pack", "digest8")
+PLACEHOLDERS = ("label", "fine", "confidence", "stem", "suffix", "pack", "digest8", "tag")
 
 NO_NUL = r"^[^\0]*$"  # the system takes none in a path
 Text = Annotated[str, Meta(min_length=1, pattern=NO_NUL)]

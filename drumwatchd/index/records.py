@@ -12,7 +12,7 @@ from drumwatchd.index.paths import from_db
 
 COLUMNS = (
     "id", "digest", "state", "label", "fine", "confidence", "path", "source", "inbox", "pack",
-    "name", "size", "mode", "reason", "review", "model", "duration", "retained", "added",
+    "name", "size", "mode", "reason", "review", "tag", "model", "duration", "retained", "added",
 )  # fmt: skip
 _PATH_POSITIONS = [COLUMNS.index(name) for name in ("path", "source", "inbox", "pack", "name")]
 
@@ -37,6 +37,7 @@ class Sample:
         mode: how it was placed: move, copy, hardlink, symlink or none.
         reason: why this label, or why quarantined.
         review: why a person should look at it; None where nothing is in doubt.
+        tag: what is finer than `fine`, as ``open`` of a hi-hat; None where nothing is.
         model: id of the model that judged.
         duration: seconds.
         retained: 1 if the source could not be removed.
@@ -60,6 +61,7 @@ class Sample:
     mode: str | None
     reason: str | None
     review: str | None
+    tag: str | None
     model: str | None
     duration: float | None
     retained: int

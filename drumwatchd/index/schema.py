@@ -90,6 +90,10 @@ MIGRATIONS = (
     -- Why a person should look at the sample; NULL where nothing is in doubt.
     ALTER TABLE samples ADD COLUMN review TEXT;
     """,
+    """
+    -- What is finer than the fine label, as "open" of a hi-hat; NULL where nothing is.
+    ALTER TABLE samples ADD COLUMN tag TEXT;
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

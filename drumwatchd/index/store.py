@@ -136,13 +136,13 @@ class Index:
             with self._transaction() as connection:
                 connection.execute(
                     """UPDATE samples SET state = 'placing', label = ?, fine = ?, confidence = ?,
-                              path = ?, name = ?, mode = ?, reason = ?, review = ?, model = ?,
-                              duration = ?
+                              path = ?, name = ?, mode = ?, reason = ?, review = ?, tag = ?,
+                              model = ?, duration = ?
                        WHERE id = ?""",
                     (
                         verdict.label, verdict.fine, verdict.confidence, optional_to_db(relative),
-                        to_db(name), mode, verdict.reason, verdict.review, analysis.model,
-                        analysis.duration_seconds, row_id,
+                        to_db(name), mode, verdict.reason, verdict.review, verdict.tag,
+                        analysis.model, analysis.duration_seconds, row_id,
                     ),
                 )  # fmt: skip
                 connection.execute(

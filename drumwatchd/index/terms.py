@@ -23,7 +23,7 @@ KINDS: Mapping[str, str | Mapping[str, float]] = {
     "confidence": FRACTION_UNITS, "added": TIME, "source": PLACE, "pack": WORD,
     "digest": DIGEST, "model": WORD, "state": LABEL, "duration": SECOND_UNITS,
     "size": BYTE_UNITS, "inbox": PLACE, "mode": LABEL, "reason": WORD, "retained": FLAG,
-    "review": FLAG,
+    "review": FLAG, "tag": LABEL,
 }  # fmt: skip
 FIELDS = tuple(KINDS)
 CHOICES = {"state": STATES, "mode": MODES}

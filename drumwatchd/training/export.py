@@ -213,7 +213,7 @@ def _data_of(training: Sequence[Example]) -> dict[str, Any]:
 def _write_json(path: Path, value: object) -> None:
     text = json.dumps(value, indent=2)
     # Rows of numbers stand on one line: a card is read by people too.
-    text = re.sub(r"\[[-+.\de,\s]+\]", lambda row: " ".join(row[0].split()), text)
+    text = re.sub(r"\[[-+.\de,\s]+\]", lambda row: f"[{' '.join(row[0][1:-1].split())}]", text)
     path.write_text(text + "\n", encoding="utf-8")
 
 
