@@ -95,6 +95,38 @@ def test_a_loop_is_misc_and_says_so(tmp_path: Path) -> None:
     assert loop.confidence == loop.probabilities[loop.folded]
 
 
+def test_a_tag_is_said_of_one_hit(tmp_path: Path) -> None:
+    """Of the best fine label; not of silence, nor of a loop, of which only the beginning is heard."""
+    model = Path(shutil.copytree(shipped_model(), tmp_path / "model"))
+    card = json.loads((model / "model.json").read_text())
+    sure = {"classes": ["wet", "dry"], "weights": [[0.0] * 128] * 2, "biases": [0.0, 3.0]}
+    settings = AnalysisSettings(str(model))
+
+    def tag(path: str, tags: object) -> str | None:
+        (model / "model.json").write_text(json.dumps(card | {"tags": tags}))
+        return analyse(path, settings).verdict.tag
+
+    path = drums.write(tmp_path / "a.wav", "kick")
+    fine = analyse(path, settings).verdict.fine
+    assert tag(path, {fine: sure}) == "dry"
+    assert tag(path, {fine: {**sure, "biases": [0.0, 0.1]}}) is None
+    assert tag(path, {"Vox": sure}) is None
+    soundfile.write(tmp_path / "loop.wav", np.tile(soundfile.read(path)[0], 6), 44_100)
+    every = dict.fromkeys(card["labels"], sure)
+    assert tag(str(tmp_path / "loop.wav"), every) is None
+    assert tag(drums.write(tmp_path / "silence.wav", "silence"), every) is None
+
+
+def test_a_card_without_tags_is_a_card(tmp_path: Path) -> None:
+    """Older models have none."""
+    model = Path(shutil.copytree(shipped_model(), tmp_path / "model"))
+    card = json.loads((model / "model.json").read_text())
+    card.pop("tags", None)
+    (model / "model.json").write_text(json.dumps(card))
+    path = drums.write(tmp_path / "a.wav", "hat")
+    assert analyse(path, AnalysisSettings(str(model))).verdict.tag is None
+
+
 def test_settings_decide_folders_threshold_and_top(tmp_path: Path) -> None:
     """The wanted folders, the threshold and the length of the list are the caller's."""
     path = drums.write(tmp_path / "a.wav", "kick")

@@ -10,11 +10,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import drums
+from drumwatchd.analysis.labels import FINE_LABELS
 from home import Home, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -189,6 +191,30 @@ def test_names_count_where_they_are_asked_for(tmp_path: Path) -> None:
     )
     (unmarked,) = home.ls("review:no")
     assert (unmarked["label"], unmarked["reason"][:7]) == ("Kick", "Kick at")
+
+
+def test_every_label_may_have_a_folder(tmp_path: Path) -> None:
+    """With all 34 wanted, a sample lies where the best of them says, in archive and manifest."""
+    wanted = f"target_labels = {json.dumps(FINE_LABELS)}\nconfidence_threshold = 0.0"
+    home = Home(tmp_path, classify=wanted)
+    kinds = ("kick", "snare", "rim", "clap", "cowbell", "tom", "crash", "ride", "hat")
+    make(home.inbox, len(kinds), kinds=kinds)
+    assert "warning" not in home.drumwatchd("check-config").stdout
+    assert "both tables can be used" in home.drumwatchd("validate-mapping").stdout
+    home.drumwatchd("scan")
+    listed = home.ls()
+    assert len(listed) == len(kinds)
+    for sample in listed:
+        assert sample["label"] == sample["fine"] in FINE_LABELS
+        assert Path(sample["path"]) == home.archive / sample["label"] / sample["name"]
+        assert Path(sample["path"]).is_file()
+        assert [row["digest"] for row in home.ls(f"label:{sample['label']}", sample["name"])] == [
+            sample["digest"]
+        ]
+    assert {"Clap", "Cowbell"} & {sample["label"] for sample in listed}
+    filed = Counter(sample["label"] for sample in listed)
+    assert Counter(row["label"] for row in home.manifested()) == filed
+    assert Counter(home.status()["files"]["by_label"]) == filed
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.torture)])

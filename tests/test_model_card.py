@@ -72,6 +72,14 @@ def test_a_missing_file_is_named(name: str, model: Path) -> None:
     assert caught.value.path == str(model / name)
 
 
+def test_damaged_tags_are_refused(model: Path, edit: Callable[..., None]) -> None:
+    """The error says which label's, and where."""
+    edit("model.json", lambda card: card | {"tags": {"Hihat": {"classes": ["open"]}}})
+    with pytest.raises(ModelError, match=r"tags\.Hihat can't be read") as caught:
+        read_card(model)
+    assert caught.value.path == str(model / "model.json")
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\x00"])
 def test_a_damaged_card_is_refused(content: str, model: Path) -> None:
     """What isn't a JSON object is said to be so."""
