@@ -97,7 +97,9 @@ def prepare(
     held_out_features = FeatureSet(
         sets[0].x[rows, :1], [sets[0].examples[row] for row in rows], sets[0].skipped
     )
-    data = PreparedData(training, sets, frozenset([*training, *_made_of(made, held_out)]), held_out_features)
+    data = PreparedData(
+        training, sets, frozenset([*training, *_made_of(made, held_out)]), held_out_features
+    )
     for path, reason in data.skipped:
         progress.say(f"skipped {path}: {reason}")
     if data.skipped:
