@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import soundfile
 
 import drums
 from drumwatchd.analysis.labels import CANONICAL_LABELS, FINE_LABELS, MISC
+from drumwatchd.analysis.model_card import shipped_model
 from drumwatchd.cli.classify import list_files
 
 pytestmark = pytest.mark.e2e
@@ -35,6 +37,16 @@ def classify(folder: Path, *arguments: str | Path, code: int = 0, text: bool = F
     assert done.returncode == code, done.stderr.decode()
     lines = done.stdout.splitlines()
     return [line if text else json.loads(line) for line in lines]
+
+
+def configure(folder: Path, line: str) -> None:
+    """Write a configuration for `classify`, with one line on how to judge."""
+    settings = folder / ".config" / "drumwatchd" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(
+        '[[inbox]]\npath = "/in"\n[archive]\nroot = "/out"\n[index]\npath = "/index"\n'
+        f"[classify]\n{line}\n"
+    )
 
 
 def test_a_record_says_what_the_contract_says(tmp_path: Path) -> None:
@@ -107,17 +119,27 @@ def test_names_count_where_the_configuration_says_so(tmp_path: Path) -> None:
     path = tmp_path / "Snares" / "Snares" / "a.wav"
     path.parent.mkdir(parents=True)
     drums.write(path, "kick")
-    settings = tmp_path / ".config" / "drumwatchd" / "config.toml"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(
-        '[[inbox]]\npath = "/in"\n[archive]\nroot = "/out"\n[index]\npath = "/index"\n'
-        "[classify]\nuse_names = true\n"
-    )
+    configure(tmp_path, "use_names = true")
     above, inside, file = classify(tmp_path, "Snares", "Snares/Snares", "Snares/Snares/a.wav")
     assert above["review"] == "its name says Snare, it sounds like Kick"
     assert (inside["review"], file["review"]) == (None, None)
     (line, *_) = classify(tmp_path, "Snares", text=True)
     assert line.endswith(b"; review: its name says Snare, it sounds like Kick")
+
+
+def test_a_tag_is_said_where_the_model_has_some(tmp_path: Path) -> None:
+    """Behind the labels, and in the record; nothing is said where there is none."""
+    model = Path(shutil.copytree(shipped_model(), tmp_path / "model"))
+    card = json.loads((model / "model.json").read_text())
+    sure = {"classes": ["wet", "dry"], "weights": [[0.0] * 128] * 2, "biases": [0.0, 3.0]}
+    (model / "model.json").write_text(json.dumps(card | {"tags": {"Kick": sure}}))
+    configure(tmp_path, f'model = "{model}"')
+    drums.write(tmp_path / "a.wav", "kick")
+    drums.write(tmp_path / "b.wav", "snare")
+    assert [record["tag"] for record in classify(tmp_path, "a.wav", "b.wav")] == ["dry", None]
+    first, second = classify(tmp_path, "a.wav", "b.wav", text=True)
+    assert first.endswith(b"); Kick, dry")
+    assert second.endswith(b")")
 
 
 def test_a_link_that_is_named_is_followed(tmp_path: Path) -> None:

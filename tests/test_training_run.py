@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -12,6 +14,7 @@ import drums
 from drumwatchd.analysis.analyse import analyse
 from drumwatchd.analysis.model_card import read_card
 from drumwatchd.analysis.settings import AnalysisSettings
+from drumwatchd.analysis.tags import tag_of
 from drumwatchd.errors import UsageError
 from drumwatchd.training.artefacts import RunFiles
 from drumwatchd.training.cli import cli
@@ -145,6 +148,27 @@ def test_a_finished_run_is_exported_again(workplace: Path, tmp_path: Path) -> No
     printed = run(workplace, "export", str(workplace / "corpus"), "model1", "--json", *places)
     assert json.loads(printed)["name"] == "model1"
     assert read_card(folder).details["sha256"] == before
+
+
+def test_details_of_labels_become_tags(workplace: Path, tmp_path: Path) -> None:
+    """Export learns them from the sounds that aren't held out; they fit the exported embedding."""
+    rows = ["path,label,kit,fold,detail"]
+    for number in range(80):
+        kind, detail = (("hat", "closed"), ("crash", "open"))[number % 2]
+        path = drums.write(tmp_path / f"{number}.wav", kind, seed=number)
+        rows.append(f"{path},Hihat,kit {number},{number // 2 % 3},hihat_{detail}")
+    (tmp_path / "corpus.csv").write_text("\n".join(rows))
+    for ending in (".keras", "_training.json", "_history.json"):
+        shutil.copy(workplace / "models" / f"small{ending}", tmp_path)
+    places = ["--models", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    run(tmp_path, "export", str(tmp_path), "small", *places)
+    card = read_card(tmp_path / "small")
+    assert card.tags["Hihat"].classes == ("closed", "open")
+    assert card.details["tags"]["Hihat"]["figures"]["trained"] == {"closed": 27, "open": 27}
+    for number, tag in ((2, "closed"), (3, "open")):
+        heard = analyse(str(tmp_path / f"{number}.wav"), AnalysisSettings(str(card.folder)))
+        embedding = np.frombuffer(heard.embedding, "<f2").tolist()
+        assert tag_of(card.tags["Hihat"], embedding) == tag
 
 
 def test_models_are_compared(workplace: Path) -> None:
