@@ -38,6 +38,7 @@ BASE = TrainingConfig(
     width=0.5,
     epochs=8,
     draws=6_144,
+    temperature=1.0,
     precision="mixed_bfloat16",
 )
 

@@ -126,7 +126,7 @@ class TrainingConfig:
     loss: str = "cross_entropy"
     opinions: str = ""
     opinion_weight: float = 0.5
-    temperature: float = 1.0
+    temperature: float = 0.89
     doubt: float = 0.0
     ema: float = 0.998
     initial: str = ""
