@@ -295,6 +295,6 @@ a maker. A network is judged only on sources that it never met, with other recor
 machines. Beside it stands what a random split gives, where a network meets the other hits of the very
 drum it is asked about: the figure that is usually published.
 """
-_TRIALS_TEXT = """One change at a time to a small network (a quarter of the multiplications, 49,000 sounds
+_TRIALS_TEXT = """One change at a time to a small network (a quarter of the multiplications, 33,000 sounds
 drawn), on two of the four groups: {n:,} sounds of {kits} kits. An interval that holds zero says that
 nothing was shown."""
