@@ -263,6 +263,30 @@ Snare/Tom            Snares off 1.wav
 -                    Splashdown Games/3.wav
 -                    Made in China/7.wav
 -                    Vertraege/Besprechung 4.wav
+Kick                 Drum ReFill/Kick 01.wav
+Kick                 LoopMasters_Kick_01.wav
+Kick                 Prime Loops - Trap Kicks/Kick 01.wav
+Hihat                Function Loops - Techno/Hats/3.wav
+Kick                 Samples & Loops/Kicks/01.wav
+Kick                 Lo-Fi Beats/Kick 1.wav
+Kick                 Amen Break/kick1.wav
+Kick                 Breakbeat/Kick 01.wav
+Kick                 Roland Rhythm 77/BD.wav
+Snare                Rock & Roll/Snare 3.wav
+Snare                Rock'n'Roll Snare 3.wav
+Snare                Rock\u2019n\u2019Roll/Snare.wav
+Kick                 SEM Kick 01.wav
+Kick                 Kick_NoLoop.wav
+-                    Drum & Bass/012.wav
+-                    Drum'n'Bass 03.wav
+-                    Pad 05.wav
+-                    Synth Drum 03.wav
+-                    Beats/014.wav
+-                    MC-707/014.wav
+-                    Yamaha RS7000/014.wav
+-                    CR-5000/014.wav
+loop                 Prime Loops/Drum Loops/07.wav
+loop                 Beat 07.wav
 """
 ROWS = [tuple(re.split(r"\s{2,}", line, maxsplit=1)) for line in NAMES.strip().splitlines()]
 NOTHING = dict.fromkeys(FINE_LABELS, 1 / 34)

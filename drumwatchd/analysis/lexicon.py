@@ -24,7 +24,7 @@ class Kind(Enum):
     REVERSE = "whatever is named is played backwards"
     LOOP = "more than one hit"
     TEMPO = "more than one hit, if a file is called so and not a folder"
-    LOOSE_LOOP = "more than one hit, unless an instrument is named"
+    LOOSE_LOOP = "more than one hit, if a file is called so and no instrument is named"
     ONE_SHOT = "one hit"
     PLAIN = "says how it sounds or counts it, never what it is"
     NEGATION = "the instrument that follows is not there"
@@ -116,7 +116,7 @@ _LOOSE = {
     "Metal": "metal metallic anvil metall",
     "Noise": "noise whitenoise white_noise rauschen bruit ruido rumore noizu ノイズ шум",
     "FX": """fx sfx efx effect effekt effet efecto effetto efeito riser downlifter uplifter sweep
-        zap laser whoosh swoosh glitch impact エフェクト bass bassline synth pad chord guitar piano
+        zap laser whoosh swoosh glitch impact エフェクト bass bassline synth chord guitar piano
         organ pluck arp lead strings brass melody ambience atmosphere drone""",
     "Vox": """vox voc vocal voice shout chant speech stimme voix voz voce boisu ボーカル ボイス
         голос""",
@@ -124,20 +124,23 @@ _LOOSE = {
     "Rim:4 Perc:6": "stick click klick",
 }
 _REVERSE = "reverse reversed rvs rvrs reversa inverso rovescio ruckwarts backwards リバース"
-_LOOPS = """loop drumloop breakbeat fill drumfill roll drumroll boucle bucle schleife フィル
+_LOOPS = """loop drumloop fill drumfill roll drumroll boucle bucle schleife フィル
     ループ"""
-_LOOSE_LOOPS = "beat break groove rhythm pattern top_line ビート"
+_LOOSE_LOOPS = "beat break breakbeat groove rhythm pattern top_line ビート"
 _ONE_SHOTS = "one_shot oneshot single_hit single_shot hit einzelschlag ワンショット"
-_NEGATIONS = "no non not without minus sans ohne kein keine keinen sin senza sem zonder nashi"
+_NEGATIONS = "no non not without minus sans ohne kein keine keinen sin senza zonder nashi"
 # "Ride the Lightning", "Kick Drum Records", "Crash Test", "Clap Your Hands", "Hat Trick"
 _DISOWNS = """the your my me it into ass back off start starter boxing record records recording
     recordings studio studios productions audio music media labs brothers gmbh inc ltd llc company
     co magazine academy test course bandicoot trick cat petty waits yorke jones cruise misch"""
-_NEUTRAL = """sd_card rock_n_roll rock_and_roll rock_roll drum_n_bass drum_and_bass drum_bass
+# "Prime Loops" sells single hits, too; "MC-707" is a machine.
+_NEUTRAL = """sd_card rock_n_roll rock'n_roll rock_and_roll rock_roll drum_n_bass drum'n_bass
+    drum_and_bass drum_bass synth_drum prime_loop producer_loop function_loop future_loop loop_master
+    loop_cloud
     heavy_metal death_metal black_metal nu_metal thrash_metal major_tom uncle_tom peeping_tom
     joy_ride free_ride let's_ride off_beat made_in_china snare_bleed kick_bleed hat_bleed tom_bleed
-    cr_78 cr_8000 mc_202 mc_303 mc_307 mc_505 mc_808 mc_909 cp_70 cp_80 mt_32 rd_6 rd_8 rd_9 sh_101
-    tb_303"""
+    cr_68 cr_78 cr_1000 cr_5000 cr_8000 mc_101 mc_202 mc_303 mc_307 mc_505 mc_707 mc_808 mc_909 cp_70
+    cp_80 mt_32 mt_40 mt_70 mt_500 rd_6 rd_8 rd_9 rs_7000 sh_101 tb_303"""
 _PLAIN = """open closed close opened half halfopen pedal foot tight loose low lo mid medium med high
     hi lower higher floor rack stand small big large fat thin phat deep short long soft hard
     loud quiet light heavy dry wet clean dirty raw processed acoustic analog analogue digital
@@ -148,7 +151,7 @@ _PLAIN = """open closed close opened half halfopen pedal foot tight loose low lo
     bap pop rock jazz funk soul disco latin african world industrial edm drill phonk garage ambient club
     aperto chiuso aperta chiusa ouvert ferme offen geschlossen offene abierto cerrado abierta cerrada
     aberto fechado alto medio basso grave aguda agudo acustico acustica elettronico basse aigu hoch
-    tief hohe tiefe drum drums dr sample samples sound sounds kit kits pack packs set collection
+    tief hohe tiefe drum drums dr pad refill sample samples sound sounds kit kits pack packs set collection
     library vol volume part pt number nr take tk ver version v rr robin round vel velocity layer
     mono stereo left right l r m s st hz khz bit bits wav wave aif aiff flac mp3 ogg bank bk folder
     dir all other misc various new old x a b c d e f g and und et y e i or オープン クローズ クローズド
@@ -157,7 +160,7 @@ _PLAIN = """open closed close opened half halfopen pedal foot tight loose low lo
 
 def plain(word: str) -> str:
     """A word as the lexicon has it: without case, width and Latin accents."""
-    parted = unicodedata.normalize("NFKD", word.casefold())
+    parted = unicodedata.normalize("NFKD", word.casefold().replace("\u2019", "'"))
     bare = "".join(c for c in parted if not "\u0300" <= c <= "\u036f")
     return unicodedata.normalize("NFC", bare)
 

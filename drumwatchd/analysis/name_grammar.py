@@ -26,6 +26,7 @@ _HH = "hh"  # in no word of any of the languages
 _OR = frozenset({"or", "oder", "ou"})
 _INSTRUMENTS = (Kind.NOUN, Kind.CODE, Kind.BARE_CODE, Kind.LOOSE)  # the best first
 _CODE_KINDS = frozenset({Kind.CODE, Kind.BARE_CODE})
+_DENIABLE = frozenset({*_INSTRUMENTS, Kind.LOOP})
 _ASIDE = frozenset({Kind.PLAIN, Kind.ONE_SHOT})
 _NOUNS = frozenset({Kind.NOUN})
 # What compounds are made of; "und" and "out" are found in too many other words.
@@ -114,7 +115,8 @@ def doubted(
 
 def _says_loop(kinds: Set[Kind], names_instrument: bool, is_folder: bool) -> bool | None:
     several = Kind.LOOP in kinds or (Kind.TEMPO in kinds and not is_folder)
-    several = several or (Kind.LOOSE_LOOP in kinds and not names_instrument)
+    # Folders called "Beats" and "Amen Break" hold single hits as often as not.
+    several = several or (Kind.LOOSE_LOOP in kinds and not (names_instrument or is_folder))
     single = Kind.ONE_SHOT in kinds
     return None if several == single else several
 
@@ -151,11 +153,11 @@ def _is_head(item: _Item, after: Sequence[_Item]) -> bool:
 
 
 def _denied(items: Sequence[_Item]) -> set[int]:
-    """Positions of the instruments that are said not to be there: "no kick or snare"."""
+    """Positions of what is said not to be there: "no kick or snare", "no loop"."""
     found: set[int] = set()
     denies = False
     for position, item in enumerate(items):
-        if denies and item.kind in _INSTRUMENTS:
+        if denies and item.kind in _DENIABLE:
             found.add(position)
         goes_on = position - 1 in found and item.words[0].key in _OR
         denies = goes_on or item.kind == Kind.NEGATION
@@ -203,10 +205,11 @@ def _items(words: Sequence[_Word]) -> Iterator[_Item]:
 def _phrases(words: Sequence[_Word]) -> Iterator[_Item]:
     for count in range(len(words), 0, -1):
         found = tuple(words[:count])
-        if not any(word.breaks for word in found[1:]):
-            entry, plural = _entry(tuple(word.key for word in found))
-            if entry:
-                yield _Item(found, entry, plural)
+        entry, plural = _entry(tuple(word.key for word in found))
+        is_parted = any(word.breaks for word in found[1:])
+        # "Drum & Bass" is one name; "Bass & Drum" doesn't make a bass drum.
+        if entry and (entry.kind == Kind.NEUTRAL or not is_parted):
+            yield _Item(found, entry, plural)
 
 
 def _entry(phrase: tuple[str, ...]) -> tuple[Entry | None, bool]:

@@ -100,11 +100,15 @@ def fuse(heard: Mapping[str, float], named: Mapping[str, float]) -> dict[str, fl
 
 
 def _loop(own: Statement, above: Sequence[Statement]) -> float:
-    """How likely several hits are, by the nearest name that says anything of it."""
+    """How likely several hits are, by the nearest name that says anything of it.
+
+    In "Loops & Samples/Kicks" it is the nearer folder that says what its files are.
+    """
     if own.loop is not None:
         return NAME_TRUST * own.loop
-    said = next((folder.loop for folder in reversed(above) if folder.loop is not None), False)
-    return NAME_TRUST * FOLDER_TRUST * said
+    telling = (folder for folder in reversed(above) if folder.spread or folder.loop is not None)
+    nearest = next(telling, own)
+    return NAME_TRUST * FOLDER_TRUST * bool(nearest.loop)
 
 
 def _together(spreads: Sequence[Mapping[str, float] | None]) -> Mapping[str, float] | None:
