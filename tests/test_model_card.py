@@ -159,3 +159,37 @@ def test_tables_with_gaps_are_refused(model: Path, edit: Callable[..., None]) ->
     edit("label_mapping.json", lambda table: table.pop("0") and None)
     with pytest.raises(ModelError, match="0 to 33"):
         read_card(model)
+
+
+def test_cards_from_before_the_warped_time_axis_are_read(
+    model: Path, edit: Callable[..., None]
+) -> None:
+    """A model that was exported earlier goes on working: its time axis is even."""
+
+    def forget(card: dict[str, Any]) -> None:
+        del card["features"]["warp_frames"], card["features"]["warp_seconds"]
+        card["features"]["hop_length"] = 500
+
+    edit("model.json", forget)
+    spec = read_card(model).features
+    assert (spec.warp_frames, spec.warp_seconds) == (0, 0.0)
+    assert spec.n_frames == 1 + spec.n_samples // 500
+
+
+@pytest.mark.parametrize(
+    "warp",
+    [
+        {"warp_frames": 64, "warp_seconds": 0.0},
+        {"warp_frames": 64, "warp_seconds": 1e-300},
+        {"warp_frames": 64, "warp_seconds": 10**400},
+        {"warp_frames": 0, "warp_seconds": 0.02},
+        {"warp_frames": -1, "warp_seconds": 0.02},
+    ],
+)
+def test_a_time_axis_that_no_network_has_is_refused(
+    warp: dict[str, Any], model: Path, edit: Callable[..., None]
+) -> None:
+    """The error names the parameter."""
+    edit("model.json", lambda card: card["features"].update(warp))
+    with pytest.raises(ModelError, match=r"features\.warp_"):
+        read_card(model)

@@ -24,6 +24,7 @@ CARD_NAME = "model.json"
 WEIGHTS_NAME = "model.tflite"
 LABEL_MAPPING_NAME = "label_mapping.json"
 CANONICAL_MAPPING_NAME = "canonical_mapping.json"
+_EVEN_AXIS = {"warp_frames": 0, "warp_seconds": 0.0}
 _RETRAIN_HINT = "install drumwatchd again, or export the model with drumwatchd-train"
 
 
@@ -192,7 +193,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise ModelError(
             f"can't read the model folder ({error.strerror})", path=str(path), hint=_RETRAIN_HINT
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"not valid JSON ({error})", path=str(path), hint=_RETRAIN_HINT) from error
     if not isinstance(value, dict):
         raise ModelError("not a JSON object", path=str(path), hint=_RETRAIN_HINT)
@@ -253,6 +254,7 @@ def _read_tags(card: Mapping[str, Any], embedding_size: int, path: Path) -> dict
 
 def _read_features(values: dict[str, Any], path: Path) -> FeatureSpec:
     """Build the spec; every parameter must be there, with its type and a sensible value."""
+    values = _EVEN_AXIS | values  # older cards know no other
     kinds = get_type_hints(FeatureSpec)
     names = [field.name for field in fields(FeatureSpec)]
     odd = sorted(set(names) ^ set(values))
@@ -260,7 +262,7 @@ def _read_features(values: dict[str, Any], path: Path) -> FeatureSpec:
         raise ModelError(f"features: missing or unknown {', '.join(odd)}", path=str(path))
     for name in names:
         value, kind = values[name], kinds[name]
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if kind is float and type(value) is int and abs(value) < 1 << 53:
             values[name] = value = float(value)
         if type(value) is not kind or (kind is float and not math.isfinite(value)):
             raise ModelError(f"features.{name} should be {kind.__name__}", path=str(path))
@@ -277,7 +279,9 @@ def _check_features(spec: FeatureSpec, path: Path) -> None:
         "n_samples": spec.n_fft <= spec.n_samples <= 10_000_000,
         "hop_length": 0 < spec.hop_length <= spec.n_fft,
         "warp_frames": 0 <= spec.warp_frames <= 1_000,
-        "warp_seconds": spec.warp_seconds > 0 if spec.warp_frames else spec.warp_seconds == 0,
+        "warp_seconds": 1e-4 <= spec.warp_seconds <= 60
+        if spec.warp_frames
+        else spec.warp_seconds == 0,
         "n_mels": 0 < spec.n_mels <= 1_024,
         "n_mfcc": 0 <= spec.n_mfcc <= spec.n_mels,
         "fmin": 0 <= spec.fmin < spec.fmax,
