@@ -108,6 +108,7 @@ def test_a_folder_that_nothing_reaches_is_said(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("{", "isn't valid JSON"),
+        ("[" * 100_000, "isn't valid JSON"),
         ("[]", "should be one JSON object"),
         ('{"Kick": "Kick", "Kick": "Tom"}', "Kick stands there more than once"),
     ],

@@ -82,7 +82,7 @@ def learned_labels(folder: Path) -> tuple[str, ...]:
     """The labels that the network in `folder` was trained on; the 34 where no card says so."""
     try:
         labels = json.loads((folder / CARD_NAME).read_text(encoding="utf-8"))["labels"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return FINE_LABELS
     is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
     return tuple(labels) if is_list and labels else FINE_LABELS
@@ -95,7 +95,7 @@ def _read_pairs(path: Path) -> tuple[_Pairs | None, list[Remark]]:
         value = json.loads(text, object_pairs_hook=list)
     except OSError as error:
         return None, [Remark("fault", path.name, f"can't be read ({error.strerror})")]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return None, [Remark("fault", path.name, f"isn't valid JSON ({error})")]
     if not text.lstrip().startswith("{"):
         return None, [Remark("fault", path.name, "should be one JSON object")]

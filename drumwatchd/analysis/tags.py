@@ -64,7 +64,7 @@ def read_tags(value: Any, embedding_size: int) -> dict[str, TagHead]:
             classes = tuple(map(_name, head["classes"]))
             weights = tuple(tuple(map(_finite, row)) for row in head["weights"])
             heads[label] = TagHead(classes, weights, tuple(map(_finite, head["biases"])))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"tags.{label} can't be read") from error
         if not (
             len(set(classes)) == len(classes) == len(weights) == len(head["biases"]) > 1
@@ -75,7 +75,13 @@ def read_tags(value: Any, embedding_size: int) -> dict[str, TagHead]:
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not value:
+    # It becomes a part of file names.
+    if (
+        not isinstance(value, str)
+        or not value.isprintable()
+        or value in ("", ".", "..")
+        or "/" in value
+    ):
         raise ValueError(value)
     return value
 
