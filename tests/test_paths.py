@@ -95,7 +95,11 @@ def test_a_missing_index_is_named_and_not_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("version", "message"),
-    [(99, "schema 99.*upgrade"), (1, "schema 1.*brings it up to date"), (0, "not an index")],
+    [
+        (99, "schema 99.*upgrade"),
+        (1, "schema 1.*brings it up to date.*restart"),
+        (0, "not an index"),
+    ],
 )
 def test_an_index_of_another_version_is_refused(tmp_path: Path, version: int, message: str) -> None:
     """A newer index, or another program's file, is not read on a guess."""

@@ -76,7 +76,7 @@ def _check_version(connection: sqlite3.Connection, path: str) -> None:
         message, hint = "this SQLite file is not an index of drumwatchd", "check index.path"
     elif version < SCHEMA_VERSION:
         message = f"the index has schema {version}, this drumwatchd reads {SCHEMA_VERSION}"
-        hint = "`drumwatchd scan` or `run` brings it up to date"
+        hint = "`drumwatchd scan` or `run` brings it up to date; a daemon that runs, its restart"
     else:
         return
     raise IndexStoreError(message, path=path, hint=hint)
