@@ -28,6 +28,7 @@ from drumwatchd.training.artefacts import (
 from drumwatchd.training.cli import cli
 from drumwatchd.training.corpus import Example
 from drumwatchd.training.evaluate import Judged
+from drumwatchd.training.settings import TrainingConfig, settings_of
 from test_training_data import write_tree
 
 
@@ -139,6 +140,45 @@ def test_a_setting_of_another_design_is_refused(tmp_path: Path) -> None:
     drums.write(tmp_path / "corpus" / "Kick" / "a.wav", "kick")
     with pytest.raises(UsageError, match="model1 has no n_versions"):
         features(tmp_path, "--arch", "model1", "--versions", "3")
+
+
+def test_settings_with_other_corpora_ask_for_them(tmp_path: Path) -> None:
+    """A record keeps their names, not where they stand; silently going without would be another run."""
+    write_tree(tmp_path / "corpus", n_kits=12)
+    settings = settings_of(TrainingConfig(name="mine", extra=("/far/away/notes",)))
+    (tmp_path / "mine_training.json").write_text(json.dumps(settings))
+    with pytest.raises(UsageError, match=r"mine was also trained on notes.*--extra"):
+        features(tmp_path, "--settings", str(tmp_path / "mine_training.json"))
+
+
+def test_a_list_is_no_settings(tmp_path: Path) -> None:
+    """Any JSON may be named by mistake."""
+    write_tree(tmp_path / "corpus", n_kits=1)
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(UsageError, match="not the settings of a run"):
+        features(tmp_path, "--settings", str(tmp_path / "list.json"))
+
+
+@pytest.mark.parametrize("option", [("--seed", "-1"), ("--learning-rate", "0")])
+def test_numbers_out_of_range_are_refused(option: tuple[str, str], tmp_path: Path) -> None:
+    """Before anything is computed."""
+    write_tree(tmp_path, n_kits=1)
+    result = CliRunner().invoke(cli, ["train", str(tmp_path), *option])
+    assert result.exit_code == 2
+    assert option[0] in result.output
+
+
+def test_nothing_readable_held_out_is_refused(tmp_path: Path) -> None:
+    """A model without a figure would look like any other."""
+    for fold, content in enumerate((b"not audio", None)):
+        path = tmp_path / "corpus" / f"{fold}.wav"
+        drums.write(path, "kick")
+        if content:
+            path.write_bytes(content)
+    rows = "path,label,kit,fold\n0.wav,Kick,a,0\n1.wav,Kick,b,1\n"
+    (tmp_path / "corpus" / "corpus.csv").write_text(rows)
+    with pytest.raises(UsageError, match="none of the sounds held out"):
+        features(tmp_path, "--hold-out", "fold:0", "--versions", "1", "--synthetic", "0")
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ".hidden", ""])

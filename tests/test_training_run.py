@@ -150,6 +150,22 @@ def test_a_finished_run_is_exported_again(workplace: Path, tmp_path: Path) -> No
     assert read_card(folder).details["sha256"] == before
 
 
+def test_an_export_names_every_corpus_again(workplace: Path, tmp_path: Path) -> None:
+    """The card lists all that was trained on, so going on without one of them is refused."""
+    more = write_tree(tmp_path / "more", ("tom",), n_kits=2)
+    for ending in (".keras", "_training.json", "_history.json"):
+        shutil.copy(workplace / "models" / f"model1{ending}", tmp_path)
+    settings = tmp_path / "model1_training.json"
+    settings.write_text(settings.read_text().replace('"extra": []', '"extra": ["more"]'))
+    places = ["--models", str(tmp_path), "--cache", str(tmp_path / "cache")]
+    command = ["export", str(workplace / "corpus"), "model1", *places]
+    with pytest.raises(UsageError, match="also trained on more"):
+        invoke(*command)
+    run(tmp_path, *command, "--extra", str(more))
+    data = read_card(tmp_path / "model1").details["training_data"]
+    assert {source["source"] for source in data["sources"]} == {"corpus", "more"}
+
+
 def test_details_of_labels_become_tags(workplace: Path, tmp_path: Path) -> None:
     """Export learns them from the sounds that aren't held out; they fit the exported embedding."""
     rows = ["path,label,kit,fold,detail"]

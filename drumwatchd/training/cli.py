@@ -20,6 +20,7 @@ from drumwatchd.training.settings import (
     ReferenceConfig,
     RunConfig,
     TrainingConfig,
+    check_extra,
     config_from,
 )
 
@@ -83,9 +84,12 @@ _SYNTHETIC = _setting(
     "--synthetic", "n_synthetic", click.IntRange(0), "Sounds made per label, at most."
 )
 _EXTRA = click.option(
-    "--extra", type=_FOLDER, multiple=True, help="One more corpus to train on; may be repeated."
+    "--extra",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    multiple=True,
+    help="One more corpus to train on; may be repeated.",
 )
-_SEED = _setting("--seed", "seed", int, "Of everything random.")
+_SEED = _setting("--seed", "seed", click.IntRange(0, 2**32 - 1), "Of everything random.")
 
 
 class _InOrder(click.Group):
@@ -179,7 +183,7 @@ def features(
 @_setting("--width", "width", click.FloatRange(0, min_open=True), "Factor on the channels.")
 @_setting("--epochs", "epochs", click.IntRange(1), "Passes.")
 @_setting("--batch-size", "batch_size", click.IntRange(2), "Examples per step.")
-@_setting("--learning-rate", "learning_rate", float, "At its highest.")
+@_setting("--learning-rate", "learning_rate", click.FloatRange(0, min_open=True), "At its highest.")
 @_EXTRA
 @_VERSIONS
 @_SYNTHETIC
@@ -249,16 +253,24 @@ def train(
 @cli.command()
 @_CORPUS
 @click.argument("name")
+@_EXTRA
 @_JSON
 @_MODELS
 @_RESULTS
 @_CACHE
 def export(
-    corpus: Path, name: str, as_json: bool, models: Path, results: Path, cache: Path
+    corpus: Path,
+    name: str,
+    extra: tuple[Path, ...],
+    as_json: bool,
+    models: Path,
+    results: Path,
+    cache: Path,
 ) -> None:
     """Write the model folder of a trained network again.
 
-    The network is NAME.keras in --models; it is measured on what it held out of CORPUS.
+    The network is NAME.keras in --models; it is measured on what it held out of CORPUS. The card
+    names all that it was trained on, so --extra has to be given again.
     """
     _start_tensorflow()
     from drumwatchd.training.artefacts import RunFiles
@@ -267,7 +279,8 @@ def export(
 
     files = RunFiles(_checked_name(name), models, results)
     with Progress() as progress:
-        _finish(load_run(files, corpus, cache), files, cache, progress, as_json=as_json)
+        run = load_run(files, corpus, cache, tuple(map(str, extra)))
+        _finish(run, files, cache, progress, as_json=as_json)
 
 
 @cli.command()
@@ -336,10 +349,13 @@ def compare(names: tuple[str, ...], as_json: bool, results: Path) -> None:
     default=Path("docs/model-report.md"),
     help="The page.",
 )
+@_EXTRA
 @_RESULTS
 @_CACHE
 @_PROCESSES
-def model_report(corpus: Path, out: Path, results: Path, cache: Path, processes: int) -> None:
+def model_report(
+    corpus: Path, out: Path, extra: tuple[Path, ...], results: Path, cache: Path, processes: int
+) -> None:
     """Measure everything that docs/model-report.md claims.
 
     Every design and every trial is trained once for each part of CORPUS that is held out, which
@@ -351,7 +367,13 @@ def model_report(corpus: Path, out: Path, results: Path, cache: Path, processes:
 
     with Progress() as progress:
         write_report(
-            str(corpus), out, results=results, cache=cache, processes=processes, progress=progress
+            str(corpus),
+            out,
+            extra=tuple(map(str, extra)),
+            results=results,
+            cache=cache,
+            processes=processes,
+            progress=progress,
         )
     click.echo(out)
 
@@ -369,6 +391,8 @@ def _configuration(
     if foreign:
         raise UsageError(f"{base.arch} has no {', '.join(foreign)} to set")
     config = dataclasses.replace(base, corpus=str(corpus), **given)
+    if "extra" not in given:
+        check_extra(base, ())
     _checked_name(config.name)
     return config
 
@@ -381,7 +405,7 @@ def _base(arch: str | None, settings: Path | None) -> RunConfig:
         return TrainingConfig(arch=arch, features=FEATURES_OF[arch])
     try:
         base = config_from(json.loads(settings.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError("not the settings of a run", path=str(settings)) from error
     if arch not in (None, base.arch):
         raise UsageError(f"these settings are of {base.arch}, not of {arch}", path=str(settings))
@@ -446,7 +470,7 @@ def main() -> None:
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         click.echo(
             f"drumwatchd-train needs {error.name}: pip install 'drumwatchd[train]'", err=True
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class PreparedData:
     """Both sides of a corpus.
 
     Attributes:
-        training: examples of the corpus that are trained on.
+        training: examples that are trained on, synthesised ones and unreadable ones left out.
         sets: features of the whole corpus, of what was added to it, and of synthesised sounds;
             mapped from the cache, never copied.
         trained_on: those of their examples that are trained on.
@@ -87,7 +87,7 @@ def prepare(
     # The whole corpus at once, whatever is held out: other runs then find it in the cache.
     sets = [features_of("features of the corpus", examples)]
     for root in config.extra:
-        more = _apart(read_corpus(root), held_out, config.hold_out)
+        more = apart(read_corpus(root), held_out, config.hold_out)
         sets.append(features_of(f"features of {root}", more))
         training += more
     made = synthetic_examples(examples, config.n_synthetic)
@@ -97,19 +97,21 @@ def prepare(
     held_out_features = FeatureSet(
         sets[0].x[rows, :1], [sets[0].examples[row] for row in rows], sets[0].skipped
     )
-    data = PreparedData(
-        training, sets, frozenset([*training, *_made_of(made, held_out)]), held_out_features
-    )
-    for path, reason in data.skipped:
+    unread = {path: reason for part in sets for path, reason in part.skipped}
+    for path, reason in unread.items():
         progress.say(f"skipped {path}: {reason}")
-    if data.skipped:
-        progress.say(f"{len(data.skipped)} files can't be read and are left out")
-    if not any(_rows(part, frozenset(training)) for part in sets):
+    if unread:
+        progress.say(f"{len(unread)} files can't be read and are left out")
+    training = [example for example in training if example.path not in unread]
+    if not training:
         raise UsageError("none of the sounds to train on can be read", path=config.corpus)
-    return data
+    if held_out and not rows:
+        raise UsageError("none of the sounds held out can be read", path=config.corpus)
+    trained_on = frozenset([*training, *_made_of(made, held_out)])
+    return PreparedData(training, sets, trained_on, held_out_features)
 
 
-def _apart(more: Sequence[Example], held_out: Sequence[Example], hold_out: str) -> list[Example]:
+def apart(more: Iterable[Example], held_out: Iterable[Example], hold_out: str) -> list[Example]:
     """Those of `more` that share no kit with `held_out`, or no source where sources are held out."""
     if hold_out.startswith("sources:"):
         units = {unit_of(example) for example in held_out}

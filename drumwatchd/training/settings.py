@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, ClassVar
 
 from drumwatchd.analysis.model_card import FeatureSpec
+from drumwatchd.errors import UsageError
 
 LOG_MEL = FeatureSpec(
     kind="log_mel",
@@ -143,6 +144,7 @@ class ReferenceConfig:
         name: of the run's files.
         arch: one of `REFERENCE_DESIGNS`.
         corpus: folder with `corpus.csv` or `<Label>/…`.
+        extra: more corpora to train on; what is held out is held out of them as well.
         hold_out: what is never trained on; the figures are measured there (`corpus.split`).
         batch_size: examples per step.
         epochs: at most; each of the two stages of Model 2 has as many.
@@ -195,10 +197,26 @@ def config_from(settings: Mapping[str, Any]) -> RunConfig:
     """The configuration that `settings_of` gave.
 
     Raises:
-        KeyError, TypeError: `settings` are something else.
+        KeyError, TypeError, AttributeError: `settings` are something else.
     """
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
     values["features"] = FeatureSpec(**settings["features"])
     return config_kind(settings["arch"])(**values)
+
+
+def check_extra(config: RunConfig, given: Sequence[str]) -> None:
+    """Check that `given` are folders of the corpora that `config` names: settings keep no paths.
+
+    Raises:
+        UsageError: if one is missing.
+    """
+    here = {PurePath(root).name for root in given}
+    names = (PurePath(root).name for root in config.extra)
+    missing = [name for name in names if name not in here]
+    if missing:
+        raise UsageError(
+            f"{config.name} was also trained on {', '.join(missing)}",
+            hint="name the folder of each with --extra",
+        )

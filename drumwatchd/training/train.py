@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,15 @@ from drumwatchd.training.corpus import Example, read_corpus, split
 from drumwatchd.training.evaluate import Judged
 from drumwatchd.training.feature_cache import FeatureSet, cached_features
 from drumwatchd.training.networks import NETWORKS
-from drumwatchd.training.preparation import prepare
+from drumwatchd.training.preparation import apart, prepare
 from drumwatchd.training.progress import Progress
-from drumwatchd.training.settings import RunConfig, TrainingConfig, config_from, settings_of
+from drumwatchd.training.settings import (
+    RunConfig,
+    TrainingConfig,
+    check_extra,
+    config_from,
+    settings_of,
+)
 
 Array = npt.NDArray[np.float32]
 
@@ -104,11 +110,19 @@ def save_run(run: TrainingRun, files: RunFiles) -> None:
     write_skipped(files, run.skipped)
 
 
-def load_run(files: RunFiles, corpus: str | Path, cache: Path) -> TrainingRun:
+def load_run(
+    files: RunFiles, corpus: str | Path, cache: Path, extra: Sequence[str] = ()
+) -> TrainingRun:
     """A finished run, with the features of what it held out of `corpus`.
 
+    Args:
+        files: of the run.
+        corpus: folder of the corpus that it was trained on.
+        cache: of features.
+        extra: folders of the others that it was trained on.
+
     Raises:
-        UsageError: if there is no finished run of that name.
+        UsageError: if there is no finished run of that name, or one of `extra` is missing.
     """
     try:
         config = config_from(json.loads(files.config.read_text(encoding="utf-8")))
@@ -116,7 +130,10 @@ def load_run(files: RunFiles, corpus: str | Path, cache: Path) -> TrainingRun:
         model = keras.models.load_model(files.keras, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"no finished run {files.name}", path=str(files.models)) from error
+    check_extra(config, extra)
     training, held_out = split(read_corpus(corpus), config.hold_out)
+    for root in extra:
+        training += apart(read_corpus(root), held_out, config.hold_out)
     features = cached_features(
         held_out, config.features, n_versions=1, seed=config.seed, folder=cache
     )
