@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 import drums
 from drumwatchd.analysis.labels import FINE_LABELS
-from drumwatchd.errors import UsageError
+from drumwatchd.errors import AnalysisCrashError, UsageError
 from drumwatchd.training import augment
 from drumwatchd.training.corpus import (
     Example,
@@ -23,7 +25,7 @@ from drumwatchd.training.corpus import (
     unit_of,
 )
 from drumwatchd.training.evaluate import calibration_error, measure, report
-from drumwatchd.training.feature_cache import cached_features, synthetic_examples
+from drumwatchd.training.feature_cache import FeatureSet, cached_features, synthetic_examples
 from drumwatchd.training.settings import CHANGES
 from test_features import LOG_MEL
 
@@ -244,6 +246,61 @@ def test_unreadable_files_are_listed_and_left_out(tmp_path: Path) -> None:
     made = cached_features(examples, LOG_MEL, n_versions=1, seed=1, folder=tmp_path / "cache")
     assert len(made.x) == len(made.examples) == len(examples) - 1
     assert [path for path, _ in made.skipped] == [str(bad)]
+
+
+def test_a_file_that_was_changed_is_heard_again(tmp_path: Path) -> None:
+    """A repaired or replaced sound isn't taken for what it was; a deleted array is made again."""
+    write_tree(tmp_path / "c", n_kits=2)
+    path = tmp_path / "c" / "Kick" / "kit 0" / "kick.wav"
+    whole = path.read_bytes()
+    examples = read_corpus(tmp_path / "c")
+
+    def features() -> FeatureSet:
+        return cached_features(examples, LOG_MEL, n_versions=1, seed=1, folder=tmp_path / "cache")
+
+    first = features()
+    path.write_bytes(b"not audio")
+    damaged = features()
+    assert [name for name, _ in damaged.skipped] == [str(path)]
+    # What is left lies in the file without a gap, mapped and not copied.
+    assert isinstance(damaged.x, np.memmap)
+    np.testing.assert_array_equal(damaged.x, first.x[1:])
+    path.write_bytes(whole)
+    np.testing.assert_array_equal(features().x, first.x)
+    for array in (tmp_path / "cache").glob("*.npy"):
+        array.unlink()
+    np.testing.assert_array_equal(features().x, first.x)
+
+
+def test_a_process_that_dies_is_said(tmp_path: Path) -> None:
+    """The system kills for want of memory; what was done until then is kept."""
+    examples = synthetic_examples([], 12)
+
+    def kill(done: int, total: int) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(AnalysisCrashError, match="fewer --processes"):
+        cached_features(
+            *(examples, LOG_MEL),
+            n_versions=1,
+            seed=1,
+            folder=tmp_path,
+            processes=2,
+            progress=kill,
+        )
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    """Before anything is computed: a mapped file that can't grow would end the process."""
+    examples = synthetic_examples([], 9)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(UsageError, match=r"no room for features.*MB are needed"):
+            cached_features(examples, LOG_MEL, n_versions=1, seed=1, folder=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_labels_without_sounds_are_synthesised(tmp_path: Path) -> None:

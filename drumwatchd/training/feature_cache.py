@@ -5,13 +5,19 @@ float16 costs a thousandth of a decibel and halves the file; a training run maps
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
 import json
+import math
 import multiprocessing
+import os
+import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +28,7 @@ import numpy.typing as npt
 from drumwatchd.analysis import audio
 from drumwatchd.analysis.features import FeatureExtractor
 from drumwatchd.analysis.model_card import FeatureSpec
-from drumwatchd.errors import AnalysisError, SourceChangedError
+from drumwatchd.errors import AnalysisCrashError, AnalysisError, SourceChangedError, UsageError
 from drumwatchd.files import write_atomically
 from drumwatchd.training import augment
 from drumwatchd.training.corpus import Example
@@ -67,7 +73,12 @@ def cached_features(
 ) -> FeatureSet:
     """Features of `examples` from the cache in `folder`, computed first where they aren't there.
 
-    A call that is killed meanwhile goes on from its last block of rows when it is made again.
+    They are computed anew when a file has another size or time than it had then. A call that is
+    killed meanwhile goes on from its last block of rows when it is made again.
+
+    Raises:
+        UsageError: if there is no room for them.
+        AnalysisCrashError: if a process that computes them dies.
     """
     wanted: dict[str, Any] = {
         "version": VERSION,
@@ -83,15 +94,19 @@ def cached_features(
     with (folder / f"{key}.lock").open("a") as lock:
         # Another run may be at it; what it finishes needn't be done twice.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not index.is_file():
-            unread = _fill(data, examples, spec, n_versions, changes, seed, processes, progress)
-            write_atomically(str(index), json.dumps({**wanted, "skipped": unread}))
+        files = _state_of_files(examples)
+        if not _is_complete(data, index, files):
+            index.unlink(missing_ok=True)
+            unread = _fill(
+                data, files, examples, spec, n_versions, changes, seed, processes, progress
+            )
+            write_atomically(str(index), json.dumps({**wanted, "files": files, "skipped": unread}))
             data.with_suffix(".progress").unlink(missing_ok=True)
-    skipped: dict[int, str] = dict(json.loads(index.read_text())["skipped"])
-    x = np.load(data, mmap_mode="r")
+        skipped: dict[int, str] = dict(json.loads(index.read_text())["skipped"])
+        x = np.load(data, mmap_mode="r")
     kept = [row for row in range(len(examples)) if row not in skipped]
     return FeatureSet(
-        x if len(kept) == len(examples) else x[kept],
+        x[: len(kept)],
         [examples[row] for row in kept],
         [(examples[row].path, reason) for row, reason in skipped.items()],
     )
@@ -156,6 +171,26 @@ def _identity(example: Example) -> tuple[Any, ...]:
     return tuple(getattr(example, f.name) for f in dataclasses.fields(example) if f.compare)
 
 
+def _state_of_files(examples: Sequence[Example]) -> str:
+    """A digest of size and time of every file that is read, and of which aren't there."""
+    state: list[tuple[int, int] | None] = []
+    for example in examples:
+        try:
+            found = os.stat(example.path.removeprefix("reverse:"))
+        except OSError:
+            state.append(None)
+        else:
+            state.append((found.st_size, found.st_mtime_ns))
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+
+
+def _is_complete(data: Path, index: Path, files: str) -> bool:
+    if not (data.is_file() and index.is_file()):
+        return False
+    # The first caches didn't know the state of their files.
+    return bool(json.loads(index.read_text()).get("files", files) == files)
+
+
 def _work(task: _Task) -> np.ndarray | str:
     example, number, n_versions, changes, spec = task
     try:
@@ -166,6 +201,7 @@ def _work(task: _Task) -> np.ndarray | str:
 
 def _fill(
     data: Path,
+    files: str,
     examples: Sequence[Example],
     spec: FeatureSpec,
     n_versions: int,
@@ -174,38 +210,72 @@ def _fill(
     processes: int,
     progress: Callable[[int, int], None],
 ) -> list[tuple[int, str]]:
-    """Compute row after row into `data`; return which couldn't be, and why."""
+    """Compute row after row into `data`, without gaps; return which couldn't be, and why."""
     record = data.with_suffix(".progress")
+    before = json.loads(record.read_text()) if record.is_file() and data.is_file() else []
     skipped: list[tuple[int, str]] = []
     first = 0
-    if record.is_file() and data.is_file():
-        first, skipped = json.loads(record.read_text())
+    if before[2:] == [files]:
+        first, skipped, _ = before
         x = np.lib.format.open_memmap(data, mode="r+")
     else:
         record.unlink(missing_ok=True)
-        shape = (len(examples), n_versions, *spec.shape)
-        x = np.lib.format.open_memmap(data, mode="w+", dtype=np.float16, shape=shape)
+        x = _new_array(data, (len(examples), n_versions, *spec.shape))
     tasks = [
         (example, seed * 1_000_003 + row, n_versions, changes, spec)
         for row, example in enumerate(examples[first:], first)
     ]
-    for row, result in enumerate(_results(tasks, processes), first):
-        if isinstance(result, str):
-            skipped.append((row, result))
-        else:
-            x[row] = result
-        if (row + 1) % _BLOCK == 0:
-            x.flush()
-            write_atomically(str(record), json.dumps([row + 1, skipped]))
-        progress(row + 1, len(examples))
+    with contextlib.closing(_results(tasks, processes)) as results:
+        for row, result in enumerate(results, first):
+            if isinstance(result, str):
+                skipped.append((row, result))
+            else:
+                x[row - len(skipped)] = result
+            if (row + 1) % _BLOCK == 0:
+                x.flush()
+                write_atomically(str(record), json.dumps([row + 1, skipped, files]))
+            progress(row + 1, len(examples))
     x.flush()
     return skipped
 
 
-def _results(tasks: list[_Task], processes: int) -> Iterator[np.ndarray | str]:
+def _new_array(data: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """A float16 array in the file `data`.
+
+    Raises:
+        UsageError: if the disk is too small; writing into a mapped file would end the process.
+    """
+    data.unlink(missing_ok=True)  # another run may have mapped the old one
+    try:
+        x = np.lib.format.open_memmap(data, mode="w+", dtype=np.float16, shape=shape)
+        with data.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, data.stat().st_size)
+    except OSError as error:
+        data.unlink(missing_ok=True)
+        hint = f"{2e-6 * math.prod(shape):,.0f} MB are needed; name another folder with --cache"
+        why = f"no room for features ({error.strerror})"
+        raise UsageError(why, path=str(data.parent), hint=hint) from error
+    return x
+
+
+def _results(tasks: list[_Task], processes: int) -> Generator[np.ndarray | str, None, None]:
     if processes <= 1:
         yield from map(_work, tasks)
         return
-    # spawn: a forked child of a process with TensorFlow's threads can hang.
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(_work, tasks, chunksize=16)
+    # spawn: a forked child of a process with TensorFlow's threads can hang. Ctrl-C reaches all
+    # processes of a terminal; one of them answers.
+    pool = ProcessPoolExecutor(
+        processes,
+        multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        yield from pool.map(_work, tasks, chunksize=16)
+    except BrokenProcessPool as error:
+        raise AnalysisCrashError(
+            "a process that computes features died",
+            hint="of too little memory? then take fewer --processes; what is done is kept",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
