@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,28 @@ def test_an_index_of_the_first_schema_goes_on_working(tmp_path: Path, drop: Drop
             ("a.wav", None, None),
             ("b.wav", "its name says Tom", "open"),
         ]
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_processes_that_migrate_at_once_dont_fail(tmp_path: Path, version: int) -> None:
+    """Whoever comes second waits, and finds nothing left to do."""
+    path, processes = str(tmp_path / "index.sqlite3"), 4
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    for number, script in enumerate(MIGRATIONS[:version], start=1):
+        connection.executescript(f"{script}; PRAGMA user_version = {number};")
+    barrier = threading.Barrier(processes)
+
+    def migrate_one() -> int:
+        with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as mine:
+            barrier.wait()
+            migrate(mine)
+            return schema_version(mine)
+
+    with ThreadPoolExecutor(processes) as executor:
+        futures = [executor.submit(migrate_one) for _ in range(processes)]
+        assert {future.result() for future in futures} == {SCHEMA_VERSION}
+    connection.close()
 
 
 def test_an_interrupted_migration_starts_over(tmp_path: Path) -> None:

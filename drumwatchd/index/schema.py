@@ -1,12 +1,14 @@
 """The index's tables, as migrations numbered by ``PRAGMA user_version``.
 
-A shipped migration never changes; a new one is appended. Each runs in one transaction with its
-version number, so a crash leaves the old schema or the new one.
+A shipped migration never changes; a new one is appended. All that are needed run in one transaction
+with the version number, so a crash leaves the old schema or the new one, and processes that migrate
+at once, as `run` and `retry` may after an upgrade, do it one after the other.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
 from drumwatchd.errors import IndexStoreError
 
@@ -110,8 +112,33 @@ def migrate(connection: sqlite3.Connection) -> None:
             f"the index has schema {version}, this drumwatchd reads up to {SCHEMA_VERSION}",
             hint="upgrade drumwatchd, or point index.path at another file",
         )
+    if version < SCHEMA_VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _take_steps(connection)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+def _take_steps(connection: sqlite3.Connection) -> None:
+    """All that is left to be done, now that no other process does it."""
+    version = schema_version(connection)
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        for statement in _statements(script):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Cut a script up: to run it as a whole would commit the transaction first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
