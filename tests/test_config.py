@@ -184,6 +184,7 @@ def test_threshold_is_a_probability(tmp_path: Path, threshold: str) -> None:
         ("{label}/", "names no file"),
         ("{label}/{pack}{suffix}", "names no file"),
         ("{label}/{tag}{suffix}", "names no file"),
+        ("{label}/{pack}.{tag}", "names no file"),
         ("{label}/{stem}/", "names no file"),
         ("{label}/../{stem}", "must not have an empty part"),
         ("{label}//{stem}", "must not have an empty part"),

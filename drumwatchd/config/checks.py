@@ -76,7 +76,7 @@ def check_name_template(template: str, faults: Faults) -> None:
     if any(part in ("", ".", "..") for part in folders) or name in (".", ".."):
         problem = 'must not have an empty part, "." or ".." between its slashes'
         faults.add(key, problem, "remove it")
-    if not re.sub(r"\{(pack|suffix|tag)\}", "", name):  # these may be empty
+    elif re.sub(r"\{(pack|suffix|tag)\}", "", name) in ("", ".", ".."):  # these may be empty
         faults.add(key, "names no file", 'write name_template = "{label}/{stem}{suffix}"')
 
 
