@@ -49,4 +49,4 @@ def pause(path: str, settings: object) -> str:
 
 def without_numpy(path: str, settings: AnalysisSettings) -> object:
     sys.modules["numpy"] = None  # type: ignore[assignment]
-    return workers._analyse(path, settings, name="")
+    return workers._analyse(path, settings, name="", version=workers.__version__)

@@ -56,6 +56,16 @@ def test_a_model_that_cannot_be_loaded_is_said_as_such(workers: Workers) -> None
     assert caught.value.path
 
 
+def test_a_worker_of_another_version_blames_no_file(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upgrade under a running daemon its files wait for a restart."""
+    monkeypatch.setattr("drumwatchd.analysis.workers.__version__", "0.0.9")
+    with pytest.raises(ModelError, match=r"0\.0\.9 runs.*restart") as caught:
+        workers.analyse("/in/a.wav", "a.wav")
+    assert caught.value.retryable
+
+
 def test_idle_workers_end_and_come_back(workers: Workers) -> None:
     """`close_if_idle` says when to ask again, and a later file starts new ones."""
     workers._call(misbehave.echo, "/in/a.wav")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from drumwatchd import __version__
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.errors import (
@@ -79,7 +80,8 @@ class Workers:
             AnalysisError: this file can't be judged.
             ModelError: the model can't be used; no file can be judged.
         """
-        analysis: Analysis = self._call(functools.partial(_analyse, name=name), path)
+        function = functools.partial(_analyse, name=name, version=__version__)
+        analysis: Analysis = self._call(function, path)
         return analysis
 
     def close_if_idle(self, now: float) -> float | None:
@@ -237,11 +239,16 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _analyse(path: str, settings: AnalysisSettings, *, name: str) -> Analysis:
+def _analyse(path: str, settings: AnalysisSettings, *, name: str, version: str) -> Analysis:
     """What a worker runs; the heavy imports happen here.
 
     Only our own errors go back: to unpickle another's would import its library into the daemon.
     """
+    if version != __version__:
+        # A worker that starts after an upgrade is of another mind than its daemon.
+        raise ModelError(
+            f"drumwatchd {version} runs, but {__version__} is installed", hint="restart it"
+        )
     try:
         from drumwatchd.analysis.analyse import analyse
     except (ImportError, OSError, MemoryError) as error:
