@@ -61,10 +61,16 @@ class Calibration:
 def fit(probabilities: Array, examples: Sequence[Example]) -> Calibration:
     """Find both numbers on sounds that the networks never trained on.
 
-    The doubt is the least with which enough of the non-drums reach misc; the temperature then
-    minimises the negative log-likelihood of the six folders and misc.
+    The doubt is the least with which enough of the non-drums reach misc, none where there are no
+    non-drums; the temperature then minimises the negative log-likelihood of the six folders and misc.
+
+    Args:
+        probabilities: of the fine labels, float32 [shape=(n, 34)].
+        examples: the n sounds.
     """
     calibration = Calibration(_best_temperature(probabilities, examples, 0.0))
+    if not any(FINE_LABELS[NON_DRUM] == example.label for example in examples):
+        return calibration
     for doubt in _DOUBTS:
         calibration = Calibration(_best_temperature(probabilities, examples, doubt), doubt)
         figures = measure(calibration.apply(probabilities), examples)
