@@ -145,6 +145,9 @@ def judge_corpus(
     classifier = Classifier(folder)
     if hold_out is None:
         hold_out = str(classifier.card.details.get("training", {}).get("hold_out", "none"))
+    if hold_out == "none":
+        hint = "--hold-out sources:0/1 is all of a corpus that it never met"
+        raise UsageError("the model's training held nothing out", path=str(folder), hint=hint)
     extractor = FeatureExtractor(classifier.card.features)
     examples, judged, skipped = [], [], []
     wanted = split(read_corpus(corpus), hold_out)[1]

@@ -58,7 +58,7 @@ def export(
         model: outputs ``embedding`` and ``probabilities``; rounded to float16 by now.
         config: of its training.
         folder: its last part is the model's id.
-        figures: measured on the held-out fold.
+        figures: measured on what was held out; None if nothing was.
         training: the examples it was trained on.
         check_x: features to compare Keras and TFLite on, float32 [shape=(n, bands, frames)].
         tags: of labels that have finer ones, as `tags.fit_tags` gives them.
@@ -187,10 +187,18 @@ def _card(
         "training": settings,
         "training_data": _data_of(training),
         "figures": None if figures is None else figures.as_dict(),
-        "figures_on": f"{config.hold_out}: whole kits never trained on",
+        "figures_on": f"{config.hold_out}: {_what_was_held_out(config.hold_out)}",
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in _LIBRARIES},
     }
+
+
+def _what_was_held_out(hold_out: str) -> str:
+    if hold_out == "none":
+        return "nothing was held out"
+    if hold_out.startswith("random:"):
+        return "sounds never trained on, of kits that were"
+    return "whole kits never trained on"
 
 
 def _data_of(training: Sequence[Example]) -> dict[str, Any]:
