@@ -21,10 +21,11 @@ pytestmark = [
 
 
 def made_up(n_right: int, n: int = 40, kits: int = 8, hold_out: str = "sources:0/4") -> Judged:
-    """Judgements of `n` sounds, the first `n_right` of them right."""
+    """Judgements of `n` sounds, any `n_right` of them right."""
+    wrong = np.random.default_rng(0).permutation(n) >= n_right
     labels = [FINE_LABELS[row % len(FINE_LABELS)] for row in range(n)]
     examples = [Example(f"{row}.wav", labels[row], "s", f"k{row % kits}", 0) for row in range(n)]
-    said = np.array([(row + (row >= n_right) * 10) % len(FINE_LABELS) for row in range(n)])
+    said = (np.arange(n) + wrong * 10) % len(FINE_LABELS)
     probabilities = np.full((n, len(FINE_LABELS)), 0.2 / (len(FINE_LABELS) - 1), np.float32)
     probabilities[np.arange(n), said] = 0.8
     return Judged(examples, probabilities, hold_out, 0.5, [])
@@ -56,7 +57,7 @@ def test_the_report_has_every_table() -> None:
     from drumwatchd.training.report import Evidence, render
 
     groups = [made_up(30, hold_out=group) for group in ALL_GROUPS]
-    designs = ("Model 1", "Model 2", "drumwatchd-1")
+    designs = ("model1", "model2", "drumwatchd-1")
     page = render(
         Evidence(
             groups=dict.fromkeys(designs, groups),
@@ -99,6 +100,9 @@ def test_what_was_judged_is_kept(tmp_path: Path) -> None:
     assert again.examples == first.examples
     np.testing.assert_array_equal(again.probabilities, first.probabilities)
     assert len(judge(2)[1]) == len(written) + 1
+    drums.write(tmp_path / "corpus" / "Kick" / "kit0" / "new.wav", "kick", seed=9)
+    with pytest.raises(UsageError, match="other sounds"):
+        judge(1)
 
 
 def test_an_unknown_trial_is_told_the_known_ones() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from drumwatchd.errors import UsageError
-from drumwatchd.training.corpus import Example
+from drumwatchd.training.corpus import Example, read_corpus, split
 from drumwatchd.training.evaluate import Judged
 from drumwatchd.training.progress import Progress
 from drumwatchd.training.settings import (
@@ -127,8 +127,13 @@ def judge_sources(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Judged:
-    """Train `config` once for each of `hold_outs`, unless `folder` holds the outcome already."""
+    """Train `config` once for each of `hold_outs`, unless `folder` holds the outcome already.
+
+    Raises:
+        UsageError: if what `folder` holds was judged on another corpus.
+    """
     progress = progress or Progress()
+    examples = read_corpus(config.corpus)
     parts = []
     for hold_out in hold_outs:
         run = dataclasses.replace(config, hold_out=hold_out)
@@ -136,7 +141,9 @@ def judge_sources(
         if not path.is_file():
             progress.say(f"{run.name}, holding out {hold_out}")
             _train_and_judge(run, path, cache, processes, progress)
-        parts.append(_read(path))
+        judged = _read(path)
+        _check_same_sounds(judged, split(examples, hold_out)[1], path)
+        parts.append(judged)
     return joined(parts)
 
 
@@ -192,6 +199,20 @@ def _train_and_judge(
         probabilities = kept.pop("probabilities")
         np.savez(files.results / path.name, judged=json.dumps(kept), probabilities=probabilities)
         (files.results / path.name).replace(path)
+
+
+def _check_same_sounds(judged: Judged, held_out: Sequence[Example], path: Path) -> None:
+    """Settings name no corpus: one that was changed would be judged by what was said of the old."""
+    sounds, wanted = ({_sound(example) for example in side} for side in (judged.examples, held_out))
+    unread = {Path(name).name for name, _ in judged.skipped}
+    if sounds <= wanted and all(name in unread for *_, name in wanted - sounds):
+        return
+    hint = "take another --results, or remove it"
+    raise UsageError("judged on other sounds than the corpus holds", path=str(path), hint=hint)
+
+
+def _sound(example: Example) -> tuple[str, str, str, str]:
+    return example.source, example.kit, example.label, Path(example.path).name
 
 
 def _read(path: Path) -> Judged:
