@@ -128,3 +128,14 @@ def test_a_cut_soundfont_is_refused(tmp_path: Path) -> None:
     cut.write_bytes(whole[: len(whole) - 100])
     with pytest.raises(UsageError):
         read_soundfont(cut)
+
+
+def test_a_compressed_soundfont_is_refused(tmp_path: Path) -> None:
+    """An .sf3 has the same tables; its samples, taken as they are, would be noise."""
+    whole = write_soundfont(tmp_path / "a.sf2", [("Lead", 80, 0)]).read_bytes()
+    mono = struct.pack("<HH", 0, 1) + bytes(46)
+    assert whole.count(mono) == 1
+    path = tmp_path / "a.sf3"
+    path.write_bytes(whole.replace(mono, struct.pack("<HH", 0, 0x11) + bytes(46)))
+    with pytest.raises(UsageError, match="is compressed"):
+        read_soundfont(path)

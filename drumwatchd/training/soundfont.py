@@ -55,6 +55,7 @@ _DEFAULTS = {_FILTER: 13_500, _SCALE: 100, _ROOT_KEY: -1, _LOOPS: 0} | dict.from
 # A preset's amounts add to an instrument's, except where the specification forbids them.
 _INSTRUMENT_ONLY = {*range(5), 12, 45, 50, _KEYS, _VELOCITIES, _SAMPLE_ID, _LOOPS, _ROOT_KEY}
 _IN_ROM = 0x8000
+_COMPRESSED = 0x10  # not of the specification: what makes an .sf3
 
 # What General MIDI's programs (from 0) are in our labels; all others are FX. Steel drums and the
 # gunshot are left out: too much like drums for teaching what is none.
@@ -144,6 +145,8 @@ def read_soundfont(path: Path) -> SoundFont:
     try:
         data = np.memmap(path, dtype=np.uint8, mode="r")
         chunks = dict(_chunks(data, 12))
+        if any(chunks[b"shdr"].view(_SAMPLE)["type"] & _COMPRESSED):
+            raise ValueError("samples in Vorbis")
         headers = chunks[b"phdr"].view(_HEADER)
         of_presets = _zones(headers, chunks, b"pbag", b"pgen")
         instruments = _zones(chunks[b"inst"].view(_INSTRUMENT), chunks, b"ibag", b"igen")
