@@ -189,6 +189,26 @@ def test_a_name_is_the_name_of_a_file(name: str, tmp_path: Path) -> None:
         invoke("train", str(tmp_path), "--name", name)
 
 
+def test_a_run_is_under_way_only_once(tmp_path: Path) -> None:
+    """Two at the same backup would ruin it; one that was killed leaves it to the next."""
+    files, config = RunFiles("mine", tmp_path, tmp_path), TrainingConfig()
+
+    def killed() -> None:
+        with files.unfinished(config) as folder:
+            (folder / "history.json").write_text("{}")
+            with pytest.raises(UsageError, match="another process"):
+                files.unfinished(config).__enter__()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    with files.unfinished(TrainingConfig(seed=2)) as other:
+        assert not (other / "history.json").exists()
+    with files.unfinished(config) as again:
+        assert (again / "history.json").is_file()
+    assert not list(tmp_path.iterdir())
+
+
 def test_recall_precision_and_f1() -> None:
     """Two of three found, two of four claims right; a class that isn't there divides by nothing."""
     table = per_class(list("aaabb"), list("aabaa"), "abc")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +24,7 @@ from drumwatchd.training.corpus import Example
 from drumwatchd.training.evaluate import FOLDERS, Figures, Judged, measure, report
 from drumwatchd.training.feature_cache import FeatureSet
 from drumwatchd.training.progress import Progress
+from drumwatchd.training.settings import RunConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,10 +99,25 @@ class RunFiles:
         """Files that couldn't be read, with their reasons."""
         return self.results / f"{self.name}_skipped.txt"
 
-    def unfinished(self, settings: str) -> Path:
-        """Where a run with these settings keeps what it goes on from after a kill."""
+    @contextlib.contextmanager
+    def unfinished(self, config: RunConfig) -> Iterator[Path]:
+        """Where a run with these settings keeps what it goes on from; gone once it has finished.
+
+        Raises:
+            UsageError: if another process is at the same run.
+        """
+        settings = json.dumps(dataclasses.asdict(config), sort_keys=True)
         digest = hashlib.sha256(settings.encode()).hexdigest()[:12]
-        return self.results / f"{self.name}_unfinished_{digest}"
+        folder = self.results / f"{self.name}_unfinished_{digest}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = f"another process is training {self.name} with the same settings"
+                raise UsageError(message, path=str(folder)) from error
+            yield folder
+            shutil.rmtree(folder)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -42,8 +42,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no ty
         self._y = _targets(self.examples, config)
         self._chances = _chances(self.examples, config)
         self._n_draws = config.draws or len(places)
-        self._epoch = 0
-        self._order = self._draw()
+        self.begin(0)
 
     def __len__(self) -> int:
         return math.ceil(self._n_draws / self._config.batch_size)
@@ -58,9 +57,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no ty
             x, y = mixup(x, y, config.mixup, rng)
         return mask(x, rng) if config.masks else x, y
 
-    def on_epoch_end(self) -> None:
-        """Draw anew for the next epoch."""
-        self._epoch += 1
+    def begin(self, epoch: int) -> None:
+        """Draw for `epoch`, from 0; a run that goes on after a kill doesn't begin with the first."""
+        self._epoch = epoch + 1
         self._order = self._draw()
 
     def _version(self, row: int, rng: np.random.Generator) -> npt.NDArray[np.float16]:

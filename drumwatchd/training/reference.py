@@ -12,8 +12,6 @@ References:
 from __future__ import annotations
 
 import dataclasses
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,29 +103,28 @@ def train_reference(
     )
     x_learn, x_look = x[learn], x[look]
 
-    unfinished = files.unfinished(json.dumps(dataclasses.asdict(config), sort_keys=True))
-    stages = _Stages(config, unfinished, progress)
-    history: dict[str, list[float]] = {}
-    if config.arch == "model1":
-        model = model1(config.features.shape, len(FINE_LABELS))
-        start = model.input
-    else:
-        encoder, history = _learned_encoder(config, stages, x_learn, x_look)
-        model = model2(encoder, len(FINE_LABELS))
-        # The encoder stays as it is, so each sound goes through it only once.
-        start = encoder.output
-        x_learn, x_look = (encoder.predict(part, verbose=0) for part in (x_learn, x_look))
-    judge = keras.Model(start, model.get_layer("probabilities").output)
-    judge.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
-        loss="categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    curves = stages.fit("classifier", judge, (x_learn, y[learn]), (x_look, y[look]))
-    history = {**curves, **history}
-    run = TrainingRun(model, config, history, data.training, data.held_out, data.skipped)
-    save_run(run, files)
-    shutil.rmtree(unfinished)
+    with files.unfinished(config) as unfinished:
+        stages = _Stages(config, unfinished, progress)
+        history: dict[str, list[float]] = {}
+        if config.arch == "model1":
+            model = model1(config.features.shape, len(FINE_LABELS))
+            start = model.input
+        else:
+            encoder, history = _learned_encoder(config, stages, x_learn, x_look)
+            model = model2(encoder, len(FINE_LABELS))
+            # The encoder stays as it is, so each sound goes through it only once.
+            start = encoder.output
+            x_learn, x_look = (encoder.predict(part, verbose=0) for part in (x_learn, x_look))
+        judge = keras.Model(start, model.get_layer("probabilities").output)
+        judge.compile(
+            optimizer=keras.optimizers.Adam(config.learning_rate),
+            loss="categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        curves = stages.fit("classifier", judge, (x_learn, y[learn]), (x_look, y[look]))
+        history = {**curves, **history}
+        run = TrainingRun(model, config, history, data.training, data.held_out, data.skipped)
+        save_run(run, files)
     return run
 
 

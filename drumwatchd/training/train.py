@@ -6,9 +6,7 @@ References:
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +71,13 @@ def train(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> TrainingRun:
-    """One whole run; leaves network, configuration and history where `files` says."""
+    """One whole run; leaves network, configuration and history where `files` says.
+
+    A killed run goes on from its last epoch.
+
+    Raises:
+        UsageError: if there is nothing to train on, or the same run is under way elsewhere.
+    """
     progress = progress or Progress()
     keras.utils.set_random_seed(config.seed)
     data = prepare(config, cache, processes, progress)
@@ -82,29 +86,28 @@ def train(
     trained = NETWORKS[config.arch](config.features.shape, len(FINE_LABELS), config.width)
     keras.config.set_dtype_policy("float32")
     if config.initial:
-        start = keras.models.load_model(config.initial, compile=False)
-        trained.set_weights(start.get_weights())
+        _start_from(config.initial, trained)
     batches = Batches(data.sets, data.trained_on.__contains__, config)
     progress.say(
         f"{config.arch}: {trained.count_params():,} parameters, {len(batches.examples):,} sounds"
     )
-    unfinished = files.unfinished(json.dumps(dataclasses.asdict(config), sort_keys=True))
-    history = _fit(trained, batches, config, unfinished, progress)
-
-    # A float32 network of the same weights, without the optimizer: its moments are twice the
-    # weights and of no use to anyone else.
-    model = NETWORKS[config.arch](config.features.shape, len(FINE_LABELS), config.width)
-    model.set_weights(trained.get_weights())
-    run = TrainingRun(model, config, history, data.training, data.held_out, data.skipped)
-    save_run(run, files)
-    shutil.rmtree(unfinished)
+    with files.unfinished(config) as unfinished:
+        history = _fit(trained, batches, config, unfinished, progress)
+        # A float32 network of the same weights, without the optimizer: its moments are twice the
+        # weights and of no use to anyone else.
+        model = NETWORKS[config.arch](config.features.shape, len(FINE_LABELS), config.width)
+        model.set_weights(trained.get_weights())
+        run = TrainingRun(model, config, history, data.training, data.held_out, data.skipped)
+        save_run(run, files)
     return run
 
 
 def save_run(run: TrainingRun, files: RunFiles) -> None:
     """Leave network, configuration, history, and the list of unreadable files."""
     files.models.mkdir(parents=True, exist_ok=True)
-    run.model.save(files.keras, include_optimizer=False)
+    part = files.models / f".{files.name}.part.keras"
+    run.model.save(part, include_optimizer=False)
+    part.replace(files.keras)
     write_json(files.config, settings_of(run.config))
     write_json(files.history, run.history)
     write_skipped(files, run.skipped)
@@ -150,6 +153,19 @@ def judge_held_out(run: TrainingRun, threshold: float = 0.5) -> Judged | None:
     return Judged(examples, outputs["probabilities"], run.config.hold_out, threshold, skipped)
 
 
+def _start_from(path: str, model: keras.Model) -> None:
+    """Take over the weights of a finished run.
+
+    Raises:
+        UsageError: if there are none, or they are another design's.
+    """
+    try:
+        model.set_weights(keras.models.load_model(path, compile=False).get_weights())
+    except (OSError, ValueError) as error:
+        hint = "take the .keras of a run with the same --arch and --width"
+        raise UsageError("can't start from this network", path=path, hint=hint) from error
+
+
 def _fit(
     model: keras.Model,
     batches: Batches,
@@ -164,7 +180,11 @@ def _fit(
     )
     record = Record(unfinished, f"epochs of {config.name}", config.epochs, progress)
     # A killed run goes on from its last epoch when it is started again.
-    callbacks = [record, keras.callbacks.BackupAndRestore(str(unfinished / "backup"))]
+    callbacks = [
+        keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.begin(epoch)),
+        record,
+        keras.callbacks.BackupAndRestore(str(unfinished / "backup")),
+    ]
     probabilities.fit(batches, epochs=config.epochs, verbose=0, callbacks=callbacks)
     return record.history
 
