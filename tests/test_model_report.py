@@ -100,7 +100,8 @@ def test_what_was_judged_is_kept(tmp_path: Path) -> None:
     assert again.examples == first.examples
     np.testing.assert_array_equal(again.probabilities, first.probabilities)
     assert len(judge(2)[1]) == len(written) + 1
-    drums.write(tmp_path / "corpus" / "Kick" / "kit0" / "new.wav", "kick", seed=9)
+    for kit in range(6):
+        drums.write(tmp_path / "corpus" / "Kick" / f"kit{kit}" / "new.wav", "kick", seed=9)
     with pytest.raises(UsageError, match="other sounds"):
         judge(1)
 
