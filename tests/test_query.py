@@ -209,7 +209,7 @@ TERMS: st.SearchStrategy[Term] = st.one_of(
                      ("review:yes", lambda row: row["review"] is not None),
                      ("review:no", lambda row: row["review"] is None),
                      ("tag:OPEN", lambda row: row["tag"] == "open"),
-                     ("tag:=", lambda row: row["tag"] is None)]),
+                     ("tag::.", lambda row: row["tag"] is not None)]),
 )  # fmt: skip
 # (negated, term), joined by "and"; several of them joined by "or".
 GROUPS = st.lists(
