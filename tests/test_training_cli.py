@@ -151,6 +151,16 @@ def test_settings_with_other_corpora_ask_for_them(tmp_path: Path) -> None:
         features(tmp_path, "--settings", str(tmp_path / "mine_training.json"))
 
 
+def test_a_record_names_no_folder_of_one_machine() -> None:
+    """It goes into the model's card, which others read."""
+    there = "/home/someone/secret/"
+    config = TrainingConfig(
+        corpus=f"{there}c", extra=(f"{there}e",), opinions=f"{there}o", initial=f"{there}i.keras"
+    )
+    assert "secret" not in json.dumps(settings_of(config))
+    assert settings_of(config)["initial"] == "i.keras"
+
+
 def test_a_list_is_no_settings(tmp_path: Path) -> None:
     """Any JSON may be named by mistake."""
     write_tree(tmp_path / "corpus", n_kits=1)

@@ -190,6 +190,7 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
     settings["extra"] = [PurePath(root).name for root in config.extra]
     if isinstance(config, TrainingConfig):
         settings["opinions"] = PurePath(config.opinions).name
+        settings["initial"] = PurePath(config.initial).name
     return settings
 
 
