@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,14 +49,12 @@ def test_the_card_says_where_it_comes_from(card: ModelCard) -> None:
     assert details["parity"]["probabilities"] <= 1e-3
 
 
-def test_the_page_shows_the_figures_of_the_card(card: ModelCard) -> None:
-    """docs/model-card.md tells the same accuracy as model.json, and every source's licence."""
-    page = (Path(__file__).parent.parent / "docs" / "model-card.md").read_text(encoding="utf-8")
-    figures = card.details["figures"]
-    for name in ("accuracy", "kit_accuracy", "six_accuracy", "fine_accuracy", "misc_recall"):
-        assert f"{figures[name]:.3f}" in page, name
-    for source in card.details["training_data"]["sources"]:
-        assert f"| {source['origin']} | {source['n_sounds']} | {source['licence']} |" in page
+def test_the_page_shows_what_the_card_says(card: ModelCard) -> None:
+    """docs/model-card.md is what make_model_card.py makes of it with the shipped card."""
+    docs = Path(__file__).parent.parent / "docs"
+    render = runpy.run_path(str(docs / "reference" / "make_model_card.py"))["render"]
+    page = (docs / "model-card.md").read_text(encoding="utf-8")
+    assert page == render(page, card)
 
 
 # The drum machine's cymbals are left out: they are as much noise as cymbal, to people too.

@@ -127,7 +127,7 @@ class TrainingConfig:
     loss: str = "cross_entropy"
     opinions: str = ""
     opinion_weight: float = 0.5
-    temperature: float = 0.89
+    temperature: float = 1.1
     doubt: float = 0.0
     ema: float = 0.998
     initial: str = ""
