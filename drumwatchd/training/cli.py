@@ -350,11 +350,20 @@ def compare(names: tuple[str, ...], as_json: bool, results: Path) -> None:
     help="The page.",
 )
 @_EXTRA
+@click.option("--without-model2", is_flag=True, help="Leave out the design that takes longest.")
+@click.option("--trial", "trials", multiple=True, help="Only these, and the base.  [default: all]")
 @_RESULTS
 @_CACHE
 @_PROCESSES
 def model_report(
-    corpus: Path, out: Path, extra: tuple[Path, ...], results: Path, cache: Path, processes: int
+    corpus: Path,
+    out: Path,
+    extra: tuple[Path, ...],
+    without_model2: bool,
+    trials: tuple[str, ...],
+    results: Path,
+    cache: Path,
+    processes: int,
 ) -> None:
     """Measure everything that docs/model-report.md claims.
 
@@ -370,6 +379,8 @@ def model_report(
             str(corpus),
             out,
             extra=tuple(map(str, extra)),
+            leave_out=("model2",) if without_model2 else (),
+            trials=trials,
             results=results,
             cache=cache,
             processes=processes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +25,18 @@ from drumwatchd.training.evaluate import FOLD, FOLDERS, Figures, Judged, measure
 from drumwatchd.training.experiments import (
     ALL_GROUPS,
     TRIAL_GROUPS,
-    TRIALS,
     joined,
     judge_sources,
+    trials_named,
     write_opinions,
 )
 from drumwatchd.training.progress import Progress
-from drumwatchd.training.settings import FEATURES_OF, ReferenceConfig, RunConfig, TrainingConfig
+from drumwatchd.training.settings import (
+    FEATURES_OF,
+    ReferenceConfig,
+    RunConfig,
+    TrainingConfig,
+)
 
 RANDOM = ("random:0/5",)
 N_RESAMPLES = 2_000
@@ -41,12 +46,20 @@ SHIPPED = TrainingConfig(
     name=SHIPPED_ID, epochs=16, draws=8_192, temperature=1.0, precision="mixed_bfloat16"
 )
 
+DESIGNS: dict[str, RunConfig] = {
+    "model1": ReferenceConfig(name="model1", arch="model1", features=FEATURES_OF["model1"]),
+    "model2": ReferenceConfig(name="model2", arch="model2", features=FEATURES_OF["model2"]),
+    SHIPPED_ID: SHIPPED,
+}
+
 
 def write_report(
     corpus: str,
     out: Path,
     *,
     extra: tuple[str, ...] = (),
+    leave_out: Collection[str] = (),
+    trials: tuple[str, ...] = (),
     results: Path,
     cache: Path,
     processes: int = 1,
@@ -58,6 +71,8 @@ def write_report(
         corpus: labelled sounds with their sources.
         out: the page.
         extra: more corpora that all but the reference designs train on.
+        leave_out: keys of `DESIGNS`, neither Model 1 nor the shipped one.
+        trials: names of trials beside the base; all, if there are none.
         results: where judgements are kept, so that nothing is trained twice.
         cache: of features.
         processes: for the features.
@@ -74,19 +89,22 @@ def write_report(
             progress=progress,
         )
 
-    designs: dict[str, RunConfig] = {
-        "Model 1": ReferenceConfig(name="model1", arch="model1", features=FEATURES_OF["model1"]),
-        "Model 2": ReferenceConfig(name="model2", arch="model2", features=FEATURES_OF["model2"]),
-        SHIPPED_ID: dataclasses.replace(SHIPPED, extra=extra),
+    wanted = trials_named(("base", *trials) if trials else ())
+    configs = {
+        name: config
+        if isinstance(config, ReferenceConfig)
+        else dataclasses.replace(config, extra=extra)
+        for name, config in DESIGNS.items()
+        if name not in leave_out
     }
     groups = {
-        name: [judge(config, (group,)) for group in ALL_GROUPS] for name, config in designs.items()
+        name: [judge(config, (group,)) for group in ALL_GROUPS] for name, config in configs.items()
     }
-    at_random = {name: judge(config, RANDOM) for name, config in designs.items()}
+    at_random = {name: judge(config, RANDOM) for name, config in configs.items()}
     opinions = results / "opinions.npz"
     write_opinions(opinions, joined(groups[SHIPPED_ID]))
-    trials = {trial.name: judge(trial.config(extra, opinions), TRIAL_GROUPS) for trial in TRIALS}
-    write_atomically(str(out), render(Evidence(groups, at_random, trials)))
+    tried = {trial.name: judge(trial.config(extra, opinions), TRIAL_GROUPS) for trial in wanted}
+    write_atomically(str(out), render(Evidence(groups, at_random, tried)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +168,7 @@ def _kit_means(judged: Judged) -> npt.NDArray[np.float64]:
 
 
 def _designs(held_out: Mapping[str, Judged], random: Mapping[str, Judged]) -> str:
-    baseline = held_out["Model 1"]
+    baseline = held_out["model1"]
     rows = []
     for name, judged in held_out.items():
         figures = measure(judged.probabilities, judged.examples)
@@ -174,7 +192,7 @@ def _designs(held_out: Mapping[str, Judged], random: Mapping[str, Judged]) -> st
             ]
         )
     heads = [
-        "", "six + misc", "over kits (95 %)", "kits: against Model 1", "six only", "34 labels",
+        "", "six + misc", "over kits (95 %)", "kits: against model1", "six only", "34 labels",
         "random: six + misc", "random: 34",
     ]  # fmt: skip
     sounds = f"{len(baseline.examples):,} sounds of {len(_kit_means(baseline))} kits"
@@ -259,7 +277,7 @@ def _trials(judged: Mapping[str, Judged]) -> str:
     base = judged["base"]
     reference = measure(base.probabilities, base.examples)
     rows = []
-    for trial in TRIALS:
+    for trial in trials_named(tuple(judged)):
         figures = measure(judged[trial.name].probabilities, base.examples)
         low, high = kit_interval(judged[trial.name], base)
         rows.append(
@@ -291,10 +309,11 @@ _INTRODUCTION = """# Model report
 Written by `drumwatchd-train report CORPUS`; every figure below is measured by that command.
 
 Four groups of whole sources are held out in turn; in the two collections of drum machines a source is
-a maker. A network is judged only on sources that it never met, with other recordings, rooms and
-machines. Beside it stands what a random split gives, where a network meets the other hits of the very
-drum it is asked about: the figure that is usually published.
+a maker. A network is judged only on sources that it never met: other recordings by other people, though
+some drum machines stand in several sources. Beside it stands what a random split gives, where a network
+meets the other hits of the very drum it is asked about: the figure that is usually published.
 """
 _TRIALS_TEXT = """One change at a time to a small network (a quarter of the multiplications, 33,000 sounds
-drawn), on two of the four groups: {n:,} sounds of {kits} kits. An interval that holds zero says that
-nothing was shown."""
+drawn), on two of the four groups: {n:,} sounds of {kits} kits. The interval is that of the kits, not that of
+chance in training, as each was trained once; one that holds zero says that nothing was shown. Of twenty
+ideas that change nothing, one will still seem to."""
