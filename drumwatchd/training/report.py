@@ -248,7 +248,7 @@ def _calibration(groups: Sequence[Judged]) -> str:
         f"- {name}: temperature {one.temperature:.2f}, doubt {one.doubt:.1f}"
         for name, one in [
             *zip([f"without group {n}" for n in range(len(groups))], fitted, strict=True),
-            ("all, shipped", at_all),
+            ("with all", at_all),
         ]
     )
     thresholds = _table(
