@@ -136,7 +136,7 @@ def render(evidence: Evidence) -> str:
 
 
 def calibration_of(judgements: Sequence[Judged]) -> Calibration:
-    """What the shipped network is calibrated with: fitted on all that was held out."""
+    """The calibration fitted on all that was held out."""
     judged = joined(judgements)
     return calibrate.fit(judged.probabilities, judged.examples)
 
