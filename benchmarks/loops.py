@@ -260,25 +260,6 @@ OTHERS = {
 }
 
 
-ONE_HIT = {
-    "flams": flam,
-    "drums with an echo": echo,
-    "drums in a reverberating room": reverb,
-    "two hits, the second 20 dB softer": functools.partial(phrase, count=2, second_db=-20.0),
-}
-OTHERS = {
-    "drum loops, 1 to 4 bars": drum_loop,
-    "loops of one drum": one_drum_loop,
-    "fills": fill,
-    "phrases of 3 to 8 hits": phrase,
-    "two hits": functools.partial(phrase, count=2),
-    "two hits, the second 6 dB softer": functools.partial(phrase, count=2, second_db=-6.0),
-    "snare rolls": roll,
-    "held chords": chord,
-    "noise of surroundings": surroundings,
-}
-
-
 def placed(hits: Iterable[Hit], seconds: float) -> Signal:
     """Hits at their times and levels, cut off at the end: float32 [shape=(n,)]."""
     y = np.zeros(int(seconds * SR), np.float32)

@@ -1,4 +1,4 @@
-"""What the network sees while it learns: balanced draws, masked and mixed.
+"""What the network sees while it learns: random draws, masked and mixed.
 
 References:
     Park et al., "SpecAugment", 2019 (masks); Zhang et al., "mixup", 2018.
@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float32]
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no types
-    """Draws balanced batches: a random version of each sound, masked and mixed."""
+    """Draws batches: a random version of each sound, masked and mixed."""
 
     def __init__(
         self, sets: Sequence[FeatureSet], chosen: Callable[[Example], bool], config: TrainingConfig

@@ -80,12 +80,12 @@ def measure(
     recall = hits / np.maximum(confusion.sum(axis=1), 1)
     precision = hits / np.maximum(confusion.sum(axis=0), 1)
     six, covered = true != FOLDERS.index(MISC), confidence >= threshold
-    kits = _kit_means(right, examples)
+    kits = kit_means(right, examples)
     return Figures(
         n_sounds=len(examples),
         n_kits=len(kits),
         accuracy=float(right.mean()),
-        kit_accuracy=float(np.mean(kits)),
+        kit_accuracy=float(np.mean(list(kits.values()))),
         six_accuracy=_mean(right[six]),
         fine_accuracy=float((probabilities.argmax(axis=1) == true_fine).mean()),
         misc_recall=_mean(right[~six]),
@@ -198,11 +198,14 @@ def report(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _kit_means(right: npt.NDArray[np.bool_], examples: Sequence[Example]) -> list[float]:
+def kit_means(
+    right: npt.NDArray[np.bool_], examples: Sequence[Example]
+) -> dict[tuple[str, str], float]:
+    """Share of each kit, by source and name, that is `right`, bool [shape=(n,)]."""
     kits: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for hit, example in zip(right.tolist(), examples, strict=True):
         kits[example.source, example.kit].append(hit)
-    return [float(np.mean(hits)) for hits in kits.values()]
+    return {kit: float(np.mean(kits[kit])) for kit in sorted(kits)}
 
 
 def _mean(values: npt.NDArray[np.bool_]) -> float:

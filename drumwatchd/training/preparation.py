@@ -40,9 +40,10 @@ class PreparedData:
     @property
     def features(self) -> FeatureSet:
         """A copy of all that is trained on."""
+        chosen = [(part, _rows(part, self.trained_on)) for part in self.sets]
         return FeatureSet(
-            np.concatenate([part.x[rows] for part, rows in self._chosen()]),
-            [part.examples[row] for part, rows in self._chosen() for row in rows],
+            np.concatenate([part.x[rows] for part, rows in chosen]),
+            [part.examples[row] for part, rows in chosen for row in rows],
             self.skipped,
         )
 
@@ -50,9 +51,6 @@ class PreparedData:
     def skipped(self) -> list[tuple[str, str]]:
         """(path, reason) of files that couldn't be read."""
         return [reason for part in self.sets for reason in part.skipped]
-
-    def _chosen(self) -> list[tuple[FeatureSet, list[int]]]:
-        return [(part, _rows(part, self.trained_on)) for part in self.sets]
 
 
 def prepare(

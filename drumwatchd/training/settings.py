@@ -1,4 +1,4 @@
-"""Every choice of a training run, with the values that the shipped model was made with."""
+"""Every choice of a training run; those of the shipped one are in its `_training.json`."""
 
 from __future__ import annotations
 
