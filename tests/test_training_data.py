@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
 import resource
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from drumwatchd.training import augment
 from drumwatchd.training.corpus import (
     Example,
     read_corpus,
+    sound_of,
     source_groups,
     split,
     thin_labels,
@@ -121,6 +123,20 @@ def test_a_kit_never_stands_on_both_sides(tmp_path: Path) -> None:
     torn = [Example("a", "Kick", "s", "k", 0), Example("b", "Kick", "s", "k", 1)]
     with pytest.raises(UsageError, match="both sides"):
         split(torn, "fold:1")
+
+
+def test_where_a_corpus_stands_does_not_matter(tmp_path: Path) -> None:
+    """A corpus that was moved is found in the cache, and parted at random as before."""
+    parted, caches = [], []
+    for place in ("here", "there"):
+        examples = read_corpus(write_tree(tmp_path / place / "corpus"))
+        for example in examples:
+            os.utime(example.path, ns=(10**18, 10**18))
+        cached_features(examples, LOG_MEL, n_versions=1, seed=1, folder=tmp_path / "cache")
+        parted.append([sound_of(e) for e in split(examples, "random:0/5")[1]])
+        caches.append(sorted(path.name for path in (tmp_path / "cache").glob("*.npy")))
+    assert parted[0] == parted[1]
+    assert caches[0] == caches[1]
 
 
 def test_whole_sources_are_held_out() -> None:

@@ -129,6 +129,19 @@ def soundfont(soundfont: Path, out: Path, source: str | None, notes: int) -> Non
 
 
 @cli.command()
+@click.argument("out", type=_FOLDER)
+@click.option("--source", default="deb-flite", help="What the table calls it.")
+def speech(out: Path, source: str) -> None:
+    """Make a corpus of spoken words, for --extra.
+
+    Four voices of flite, which has to be installed, speak into the folder OUT.
+    """
+    from drumwatchd.training.speech import speak
+
+    click.echo(f"{speak(out, source=source)} sounds in {out}")
+
+
+@cli.command()
 @_CORPUS
 @_ARCH
 @_SETTINGS

@@ -90,7 +90,7 @@ def split(examples: Iterable[Example], hold_out: str) -> tuple[list[Example], li
                 out = [groups[unit_of(example)] == number for example in examples]
             elif how == "random":
                 kits_apart = False
-                places = [_digest(example.path) % n_parts for example in examples]
+                places = [_digest("\0".join(sound_of(e))) % n_parts for e in examples]
                 out = [place == number for place in places]
             else:
                 raise ValueError(hold_out)
@@ -103,6 +103,11 @@ def split(examples: Iterable[Example], hold_out: str) -> tuple[list[Example], li
     if kits_apart:
         _check_kits(train, test, hold_out)
     return train, test
+
+
+def sound_of(example: Example) -> tuple[str, str, str, str]:
+    """What an example is called wherever its corpus stands: source, kit, label and file name."""
+    return example.source, example.kit, example.label, Path(example.path).name
 
 
 def unit_of(example: Example) -> str:

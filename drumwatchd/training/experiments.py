@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from drumwatchd.errors import UsageError
-from drumwatchd.training.corpus import Example, read_corpus, split
+from drumwatchd.training.corpus import Example, read_corpus, sound_of, split
 from drumwatchd.training.evaluate import Judged
 from drumwatchd.training.progress import Progress
 from drumwatchd.training.settings import (
@@ -39,7 +39,6 @@ BASE = TrainingConfig(
     epochs=8,
     draws=4_096,
     temperature=1.0,
-    precision="mixed_bfloat16",
 )
 
 
@@ -203,16 +202,14 @@ def _train_and_judge(
 
 def _check_same_sounds(judged: Judged, held_out: Sequence[Example], path: Path) -> None:
     """Settings name no corpus: one that was changed would be judged by what was said of the old."""
-    sounds, wanted = ({_sound(example) for example in side} for side in (judged.examples, held_out))
+    sounds, wanted = (
+        {sound_of(example) for example in side} for side in (judged.examples, held_out)
+    )
     unread = {Path(name).name for name, _ in judged.skipped}
     if sounds <= wanted and all(name in unread for *_, name in wanted - sounds):
         return
     hint = "take another --results, or remove it"
     raise UsageError("judged on other sounds than the corpus holds", path=str(path), hint=hint)
-
-
-def _sound(example: Example) -> tuple[str, str, str, str]:
-    return example.source, example.kit, example.label, Path(example.path).name
 
 
 def _read(path: Path) -> Judged:

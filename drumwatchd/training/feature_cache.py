@@ -31,11 +31,11 @@ from drumwatchd.analysis.model_card import FeatureSpec
 from drumwatchd.errors import AnalysisCrashError, AnalysisError, SourceChangedError, UsageError
 from drumwatchd.files import write_atomically
 from drumwatchd.training import augment
-from drumwatchd.training.corpus import Example
+from drumwatchd.training.corpus import Example, sound_of
 from drumwatchd.training.drum_machine import VOICES
 
 # Part of the cache's name: raise it whenever the same call would give other features.
-VERSION = 2
+VERSION = 3
 SYNTHETIC_SOURCE = "synthetic"
 # With this many real sounds a label needs no drum machine.
 _ENOUGH = 150
@@ -167,8 +167,9 @@ def _sound(example: Example, spec: FeatureSpec, rng: np.random.Generator) -> aug
 
 
 def _identity(example: Example) -> tuple[Any, ...]:
-    """What features depend on; the detail of a label isn't heard."""
-    return tuple(getattr(example, f.name) for f in dataclasses.fields(example) if f.compare)
+    """What features depend on: not the detail of a label, nor where the corpus stands."""
+    recipe = "reverse:" if example.path.startswith("reverse:") else ""
+    return *sound_of(example), recipe
 
 
 def _state_of_files(examples: Sequence[Example]) -> str:
@@ -187,8 +188,7 @@ def _state_of_files(examples: Sequence[Example]) -> str:
 def _is_complete(data: Path, index: Path, files: str) -> bool:
     if not (data.is_file() and index.is_file()):
         return False
-    # The first caches didn't know the state of their files.
-    return bool(json.loads(index.read_text()).get("files", files) == files)
+    return bool(json.loads(index.read_text())["files"] == files)
 
 
 def _work(task: _Task) -> np.ndarray | str:

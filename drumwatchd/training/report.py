@@ -41,9 +41,7 @@ RANDOM = ("random:0/5",)
 N_RESAMPLES = 2_000
 
 # The shipped network's settings, not calibrated, with as many passes as a report has patience for.
-SHIPPED = TrainingConfig(
-    name=SHIPPED_ID, epochs=16, draws=8_192, temperature=1.0, precision="mixed_bfloat16"
-)
+SHIPPED = TrainingConfig(name=SHIPPED_ID, epochs=16, draws=8_192, temperature=1.0)
 
 DESIGNS: dict[str, RunConfig] = {
     "model1": ReferenceConfig(name="model1", arch="model1", features=FEATURES_OF["model1"]),
