@@ -251,7 +251,7 @@ def train(
 
     Whole kits of CORPUS are held out and measured on. A run that was killed goes on where it was when it is started again with the same options.
     """
-    _start_tensorflow()
+    _start_keras()
     from drumwatchd.training.artefacts import RunFiles
     from drumwatchd.training.progress import Progress
     from drumwatchd.training.reference import train_any
@@ -285,7 +285,7 @@ def export(
     The network is NAME.keras in --models; it is measured on what it held out of CORPUS. The card
     names all that it was trained on, so --extra has to be given again.
     """
-    _start_tensorflow()
+    _start_keras()
     from drumwatchd.training.artefacts import RunFiles
     from drumwatchd.training.progress import Progress
     from drumwatchd.training.train import load_run
@@ -383,7 +383,7 @@ def model_report(
     Every design and every trial is trained once for each part of CORPUS that is held out, which
     takes many hours; what is finished is kept in --results.
     """
-    _start_tensorflow()
+    _start_keras()
     from drumwatchd.training.progress import Progress
     from drumwatchd.training.report import write_report
 
@@ -470,8 +470,8 @@ def _finish(
         _print(report.as_dict(), report.as_text(), as_json=as_json)
 
 
-def _start_tensorflow() -> None:
-    """Import it, its notes on processors and missing graphics cards sent nowhere."""
+def _start_keras() -> None:
+    """Import it, TensorFlow's notes on processors and missing graphics cards sent nowhere."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from drumwatchd.analysis.classifier import quiet_stderr
 

@@ -197,6 +197,7 @@ def _train_and_judge(
         kept = dataclasses.asdict(judged)
         probabilities = kept.pop("probabilities")
         np.savez(files.results / path.name, judged=json.dumps(kept), probabilities=probabilities)
+        files.keras.replace(path.with_suffix(".keras"))
         (files.results / path.name).replace(path)
 
 

@@ -11,6 +11,8 @@ import os
 import platform
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -126,7 +128,22 @@ def to_tflite(model: keras.Model) -> bytes:
     """Convert with float16 weights; the batch size stays open.
 
     Outputs are called ``embedding`` and ``probabilities`` in the signature ``serving_default``.
+    Only TensorFlow converts; where Keras runs on something else, a process of its own does it.
     """
+    if keras.backend.backend() == "tensorflow":
+        return _convert(model)
+    with tempfile.TemporaryDirectory() as place:
+        network, converted = Path(place) / "network.keras", Path(place) / "network.tflite"
+        model.save(network, include_optimizer=False)
+        subprocess.run(
+            [sys.executable, "-m", __name__, str(network), str(converted)],
+            env=os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"},
+            check=True,
+        )
+        return converted.read_bytes()
+
+
+def _convert(model: keras.Model) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -234,3 +251,8 @@ def _replace(part: Path, folder: Path) -> None:
     os.rename(folder, aside / "old")
     os.rename(part, folder)
     shutil.rmtree(aside)
+
+
+if __name__ == "__main__":
+    given, wanted = sys.argv[1:]
+    Path(wanted).write_bytes(_convert(keras.models.load_model(given, compile=False)))
