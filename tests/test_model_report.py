@@ -73,7 +73,7 @@ def test_the_report_has_every_table() -> None:
 
 
 def test_what_was_judged_is_kept(tmp_path: Path) -> None:
-    """A run that is finished is not trained again; other settings are another run."""
+    """A finished run is not trained again, its network stays; other settings are another run."""
     from drumwatchd.training.experiments import judge_sources
     from drumwatchd.training.settings import ReferenceConfig
 
@@ -99,7 +99,8 @@ def test_what_was_judged_is_kept(tmp_path: Path) -> None:
     assert as_before == written
     assert again.examples == first.examples
     np.testing.assert_array_equal(again.probabilities, first.probabilities)
-    assert len(judge(2)[1]) == len(written) + 1
+    assert len(judge(2)[1]) == 2 * len(written)
+    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {".npz", ".keras"}
     for kit in range(6):
         drums.write(tmp_path / "corpus" / "Kick" / f"kit{kit}" / "new.wav", "kick", seed=9)
     with pytest.raises(UsageError, match="other sounds"):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,6 +151,23 @@ def test_a_finished_run_is_exported_again(workplace: Path, tmp_path: Path) -> No
     printed = run(workplace, "export", str(workplace / "corpus"), "model1", "--json", *places)
     assert json.loads(printed)["name"] == "model1"
     assert read_card(folder).details["sha256"] == before
+
+
+def test_a_process_of_its_own_converts(workplace: Path, tmp_path: Path) -> None:
+    """What converts for Keras on PyTorch gives the network that is exported here."""
+    from drumwatchd.training import export
+
+    network, converted = workplace / "models" / "small.keras", tmp_path / "network.tflite"
+    arguments = [sys.executable, "-m", export.__name__, str(network), str(converted)]
+    subprocess.run(arguments, check=True, capture_output=True)
+    model = keras_model(network)
+    assert converted.read_bytes() == export.to_tflite(model)
+
+
+def keras_model(path: Path) -> Any:
+    import keras
+
+    return keras.models.load_model(path, compile=False)
 
 
 def test_an_export_names_every_corpus_again(workplace: Path, tmp_path: Path) -> None:
