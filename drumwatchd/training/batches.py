@@ -14,8 +14,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from drumwatchd.analysis.labels import FINE_LABELS
+from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
 from drumwatchd.training.corpus import Example
+from drumwatchd.training.evaluate import FOLD, FOLDERS
 from drumwatchd.training.feature_cache import FeatureSet
 from drumwatchd.training.settings import TrainingConfig
 
@@ -105,10 +106,20 @@ def _targets(examples: Sequence[Example], config: TrainingConfig) -> Array:
             heard = dict(zip(file["paths"].tolist(), file["probabilities"], strict=True))
         share = np.float32(config.opinion_weight)
         for row, example in enumerate(examples):
-            if example.path in heard:
+            if example.path in heard and _counts(heard[example.path], example, config):
                 y[row] = (1 - share) * y[row] + share * heard[example.path]
     smooth = config.label_smoothing
     return y * (1 - smooth) + smooth / len(FINE_LABELS)
+
+
+def _counts(opinion: Array, example: Example, config: TrainingConfig) -> bool:
+    """Whether an opinion is among those that are heeded."""
+    if not config.opinion_above:
+        return True
+    folded = opinion @ FOLD
+    best = int(folded.argmax())
+    contradicts = FOLDERS[best] != CANONICAL_OF[example.label]
+    return bool(contradicts and folded[best] >= config.opinion_above)
 
 
 def _chances(examples: Sequence[Example], config: TrainingConfig) -> npt.NDArray[np.float64]:

@@ -111,6 +111,13 @@ TRIALS = (
     Trial("no-smoothing", "without label smoothing", {"label_smoothing": 0.0}),
     Trial("generalised", "with generalised cross-entropy, q = 0.5", {"loss": "generalised"}),
     Trial("opinions", "labels blended with what networks new to the sound heard", opinions=True),
+    Trial(
+        "relabel",
+        "the same, but only opinions that contradict the label for at least 0.9, and whole",
+        {"opinion_weight": 1.0, "opinion_above": 0.9},
+        opinions=True,
+    ),
+    Trial("cepstra", "with the cepstrum (MFCC) beside the spectrogram", {"arch": "cepstral_cnn"}),
     Trial("no-synthetic", "without synthesised sounds", {"n_synthetic": 0}),
     Trial("no-extra", "without melodic notes and words", extra=False),
     Trial("wider", "with twice the channels", {"width": 1.0}),

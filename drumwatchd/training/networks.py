@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import keras
+import numpy as np
+import scipy.fft
 from keras import layers
 
 EMBEDDING_SIZE = 128
@@ -26,7 +28,24 @@ def residual_cnn(shape: tuple[int, int], n_labels: int, width: float = 1.0) -> k
     time is averaged (how much of it rings).
     """
     features = keras.Input(shape, name="features")
-    x = layers.Reshape((*shape, 1))(features)
+    return _residual_body(features, layers.Reshape((*shape, 1))(features), n_labels, width)
+
+
+def cepstral_cnn(shape: tuple[int, int], n_labels: int, width: float = 1.0) -> keras.Model:
+    """The same, which also sees the cepstrum: the cosine transform of each frame, as MFCC are."""
+    n_bands = shape[0]
+    features = keras.Input(shape, name="features")
+    frames = layers.Permute((2, 1))(features)
+    transform = layers.Dense(n_bands, use_bias=False, trainable=False, name="cosines")
+    cepstrum = layers.Permute((2, 1))(transform(frames))
+    transform.set_weights([scipy.fft.dct(np.eye(n_bands), norm="ortho").astype(np.float32)])
+    both = [layers.Reshape((*shape, 1))(x) for x in (features, cepstrum)]
+    return _residual_body(features, layers.Concatenate()(both), n_labels, width)
+
+
+def _residual_body(
+    features: keras.KerasTensor, x: keras.KerasTensor, n_labels: int, width: float
+) -> keras.Model:
     x = _convolution(x, round(32 * width), size=5, strides=2)
     for channels, halve in _BLOCKS:
         if halve:
@@ -69,4 +88,5 @@ def _with_heads(
 
 NETWORKS: dict[str, Callable[[tuple[int, int], int, float], keras.Model]] = {
     "residual_cnn": residual_cnn,
+    "cepstral_cnn": cepstral_cnn,
 }

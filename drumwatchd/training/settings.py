@@ -95,6 +95,8 @@ class TrainingConfig:
         opinions: `.npz` with `paths` and fine `probabilities` that other networks gave; empty for
             none.
         opinion_weight: share of those in the targets.
+        opinion_above: only of those that hold another folder than the label's for at least so likely;
+            0 for all.
         temperature: the network's logits are divided by it on export (`calibrate`).
         doubt: added to the logit of "no drum" on export.
         ema: momentum of the averaged weights, the ones that are kept; 0 for none.
@@ -127,6 +129,7 @@ class TrainingConfig:
     loss: str = "cross_entropy"
     opinions: str = ""
     opinion_weight: float = 0.5
+    opinion_above: float = 0.0
     temperature: float = 1.1
     doubt: float = 0.0
     ema: float = 0.998
