@@ -54,22 +54,31 @@ def test_a_design_is_not_better_than_itself() -> None:
 def test_the_report_has_every_table() -> None:
     """Designs, folders, labels, calibration, thresholds and trials are there, with their figures."""
     from drumwatchd.training.experiments import ALL_GROUPS, TRIALS
-    from drumwatchd.training.report import Evidence, render
+    from drumwatchd.training.report import render_designs, render_trials
 
     groups = [made_up(30, hold_out=group) for group in ALL_GROUPS]
     designs = ("model1", "model2", "drumwatchd-1")
-    page = render(
-        Evidence(
-            groups=dict.fromkeys(designs, groups),
-            at_random=dict.fromkeys(designs, made_up(38, hold_out="random:0/5")),
-            trials={trial.name: made_up(30) for trial in TRIALS},
-        )
-    )
+    at_random = dict.fromkeys(designs, made_up(38, hold_out="random:0/5"))
+    page = render_designs(dict.fromkeys(designs, groups), at_random)
+    page += render_trials({trial.name: made_up(30) for trial in TRIALS})
     for heading in ("Sources never met", "Folder by folder", "How sure", "What was tried"):
         assert f"## {heading}" in page
     assert all(trial.idea in page for trial in TRIALS)
     widths = [line.count("|") for line in page.splitlines() if line.startswith("|")]
     assert min(widths) > 3
+
+
+def test_one_part_of_the_page_is_replaced() -> None:
+    """What wasn't measured anew stays, whatever was written around it."""
+    from drumwatchd.training.report import with_part
+
+    page = "a\n<!-- designs -->\nb\n<!-- end of designs -->\nc\n<!-- trials -->\n<!-- end of trials -->\n"
+    changed = with_part(page, "trials", "new")
+    assert changed.startswith(page.partition("<!-- trials -->")[0])
+    assert "<!-- trials -->\n\nnew\n<!-- end of trials -->" in changed
+    assert with_part(changed, "trials", "new") == changed
+    with pytest.raises(UsageError, match="no place for trials"):
+        with_part("a page of somebody else's", "trials", "new")
 
 
 def test_what_was_judged_is_kept(tmp_path: Path) -> None:

@@ -362,6 +362,13 @@ def compare(names: tuple[str, ...], as_json: bool, results: Path) -> None:
     default=Path("docs/model-report.md"),
     help="The page.",
 )
+@click.option(
+    "--part",
+    "parts",
+    type=click.Choice(["designs", "trials"]),
+    multiple=True,
+    help="Measure only this; the rest of the page stays.  [default: both]",
+)
 @_EXTRA
 @click.option("--without-model2", is_flag=True, help="Leave out the design that takes longest.")
 @click.option("--trial", "trials", multiple=True, help="Only these, and the base.  [default: all]")
@@ -371,6 +378,7 @@ def compare(names: tuple[str, ...], as_json: bool, results: Path) -> None:
 def model_report(
     corpus: Path,
     out: Path,
+    parts: tuple[str, ...],
     extra: tuple[Path, ...],
     without_model2: bool,
     trials: tuple[str, ...],
@@ -385,12 +393,13 @@ def model_report(
     """
     _start_keras()
     from drumwatchd.training.progress import Progress
-    from drumwatchd.training.report import write_report
+    from drumwatchd.training.report import PARTS, write_report
 
     with Progress() as progress:
         write_report(
             str(corpus),
             out,
+            parts=parts or PARTS,
             extra=tuple(map(str, extra)),
             leave_out=("model2",) if without_model2 else (),
             trials=trials,

@@ -120,6 +120,8 @@ TRIALS = (
     Trial("cepstra", "with the cepstrum (MFCC) beside the spectrogram", {"arch": "cepstral_cnn"}),
     Trial("no-synthetic", "without synthesised sounds", {"n_synthetic": 0}),
     Trial("no-extra", "without melodic notes and words", extra=False),
+    Trial("small-batches", "with batches of 64 in place of 128", {"batch_size": 64}),
+    Trial("longer", "with twice the draws", {"epochs": 16}),
     Trial("wider", "with twice the channels", {"width": 1.0}),
 )
 

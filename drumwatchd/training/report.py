@@ -8,8 +8,7 @@ the sources that the others are judged on; no single network is judged on what i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
 from drumwatchd.analysis.model_card import SHIPPED_ID
+from drumwatchd.errors import UsageError
 from drumwatchd.files import write_atomically
 from drumwatchd.training import calibrate
 from drumwatchd.training.calibrate import Calibration
@@ -24,6 +24,7 @@ from drumwatchd.training.evaluate import FOLD, FOLDERS, Figures, Judged, kit_mea
 from drumwatchd.training.experiments import (
     ALL_GROUPS,
     TRIAL_GROUPS,
+    Trial,
     joined,
     judge_sources,
     trials_named,
@@ -37,11 +38,14 @@ from drumwatchd.training.settings import (
     TrainingConfig,
 )
 
+PARTS = ("designs", "trials")
 RANDOM = ("random:0/5",)
 N_RESAMPLES = 2_000
 
 # The shipped network's settings, not calibrated, with as many passes as a report has patience for.
 SHIPPED = TrainingConfig(name=SHIPPED_ID, epochs=16, draws=8_192, temperature=1.0)
+
+_Judge = Callable[[RunConfig, tuple[str, ...]], Judged]
 
 DESIGNS: dict[str, RunConfig] = {
     "model1": ReferenceConfig(name="model1", arch="model1", features=FEATURES_OF["model1"]),
@@ -54,6 +58,7 @@ def write_report(
     corpus: str,
     out: Path,
     *,
+    parts: Collection[str] = PARTS,
     extra: tuple[str, ...] = (),
     leave_out: Collection[str] = (),
     trials: tuple[str, ...] = (),
@@ -62,11 +67,12 @@ def write_report(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> None:
-    """Train what isn't trained yet, measure everything, and write `out`, a Markdown page.
+    """Train what isn't trained yet, measure, and write those `parts` of `out`, a Markdown page.
 
     Args:
         corpus: labelled sounds with their sources.
-        out: the page.
+        out: the page; its other parts stay as they are.
+        parts: of `PARTS`: what is measured anew.
         extra: more corpora that all but the reference designs train on.
         leave_out: keys of `DESIGNS`, neither Model 1 nor the shipped one.
         trials: names of trials beside the base; all, if there are none.
@@ -86,50 +92,74 @@ def write_report(
             progress=progress,
         )
 
-    wanted = trials_named(("base", *trials) if trials else ())
+    page = out.read_text(encoding="utf-8") if out.is_file() else _EMPTY_PAGE
+    if "designs" in parts:
+        names = [name for name in DESIGNS if name not in leave_out]
+        page = with_part(page, "designs", render_designs(*_judge_designs(judge, names, extra)))
+    if "trials" in parts:
+        wanted = trials_named(("base", *trials) if trials else ())
+        opinions = results / "opinions.npz"
+        tried = _judge_trials(judge, wanted, extra, opinions)
+        page = with_part(page, "trials", render_trials(tried))
+    write_atomically(str(out), page)
+
+
+def _judge_designs(
+    judge: _Judge, names: Sequence[str], extra: tuple[str, ...]
+) -> tuple[dict[str, list[Judged]], dict[str, Judged]]:
+    """Each design, group of sources by group of sources; and in a random split."""
     configs = {
         name: config
         if isinstance(config, ReferenceConfig)
         else dataclasses.replace(config, extra=extra)
-        for name, config in DESIGNS.items()
-        if name not in leave_out
+        for name in names
+        for config in (DESIGNS[name],)
     }
     groups = {
         name: [judge(config, (group,)) for group in ALL_GROUPS] for name, config in configs.items()
     }
-    at_random = {name: judge(config, RANDOM) for name, config in configs.items()}
-    opinions = results / "opinions.npz"
-    write_opinions(opinions, joined(groups[SHIPPED_ID]))
-    tried = {trial.name: judge(trial.config(extra, opinions), TRIAL_GROUPS) for trial in wanted}
-    write_atomically(str(out), render(Evidence(groups, at_random, tried)))
+    return groups, {name: judge(config, RANDOM) for name, config in configs.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that a report is made of.
+def _judge_trials(
+    judge: _Judge, trials: Sequence[Trial], extra: tuple[str, ...], opinions: Path
+) -> dict[str, Judged]:
+    """Each trial; opinions are the base's, of sounds that it never met."""
+    if any(trial.opinions for trial in trials):
+        (base,) = trials_named(("base",))
+        write_opinions(opinions, judge(base.config(extra, opinions), ALL_GROUPS))
+    return {trial.name: judge(trial.config(extra, opinions), TRIAL_GROUPS) for trial in trials}
 
-    Attributes:
+
+def with_part(page: str, part: str, text: str) -> str:
+    """`page` with what stands between the markers of `part` replaced.
+
+    Raises:
+        UsageError: if it has no such markers.
+    """
+    begin, end = f"<!-- {part} -->", f"<!-- end of {part} -->"
+    before, found, rest = page.partition(begin)
+    _, found_too, after = rest.partition(end)
+    if not (found and found_too):
+        raise UsageError(f"the page has no place for {part}", hint="remove it, or restore it")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
+
+
+def render_designs(groups: Mapping[str, Sequence[Judged]], at_random: Mapping[str, Judged]) -> str:
+    """The designs side by side, and what the shipped one does, as Markdown.
+
+    Args:
         groups: per design, what was judged group of sources by group of sources.
         at_random: per design, what was judged in a random split.
-        trials: per trial, what was judged.
     """
-
-    groups: Mapping[str, Sequence[Judged]]
-    at_random: Mapping[str, Judged]
-    trials: Mapping[str, Judged]
-
-
-def render(evidence: Evidence) -> str:
-    """The report as Markdown."""
-    held_out = {name: joined(parts) for name, parts in evidence.groups.items()}
-    parts = [
-        _INTRODUCTION.format(shipped=SHIPPED_ID, draws=SHIPPED.epochs * SHIPPED.draws),
-        _designs(held_out, evidence.at_random),
+    held_out = {name: joined(parts) for name, parts in groups.items()}
+    sections = [
+        _DESIGNS_TEXT.format(shipped=SHIPPED_ID, draws=SHIPPED.epochs * SHIPPED.draws),
+        _designs(held_out, at_random),
         _classes(held_out[SHIPPED_ID]),
-        _calibration(evidence.groups[SHIPPED_ID]),
-        _trials(evidence.trials),
+        _calibration(groups[SHIPPED_ID]),
     ]
-    return "\n".join(parts)
+    return "\n".join(sections)
 
 
 def calibration_of(judgements: Sequence[Judged]) -> Calibration:
@@ -268,7 +298,8 @@ def _certainty(figures: Figures) -> list[str]:
     return [f"{value:.3f}" for value in values]
 
 
-def _trials(judged: Mapping[str, Judged]) -> str:
+def render_trials(judged: Mapping[str, Judged]) -> str:
+    """The trials side by side, the base first, as Markdown."""
     base = judged["base"]
     reference = measure(base.probabilities, base.examples)
     rows = []
@@ -299,11 +330,17 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-_INTRODUCTION = """# Model report
+_EMPTY_PAGE = """# Model report
 
 Written by `drumwatchd-train report CORPUS`; every figure below is measured by that command.
 
-Four groups of whole sources are held out in turn; in the two collections of drum machines a source is
+<!-- designs -->
+<!-- end of designs -->
+
+<!-- trials -->
+<!-- end of trials -->
+"""
+_DESIGNS_TEXT = """Four groups of whole sources are held out in turn; in the two collections of drum machines a source is
 a maker. A network is judged only on sources that it never met: other recordings by other people, though
 some drum machines stand in several sources. Beside it stands what a random split gives, where a network
 meets the other hits of the very drum it is asked about: the figure that is usually published.
