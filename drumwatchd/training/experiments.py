@@ -145,14 +145,31 @@ def judge_sources(
     parts = []
     for hold_out in hold_outs:
         run = dataclasses.replace(config, hold_out=hold_out)
-        path = folder / f"{run.name}_{_key(run)}.npz"
-        if not path.is_file():
+        path = _kept_at(run, folder)
+        if not (path.is_file() and path.with_suffix(".keras").is_file()):
             progress.say(f"{run.name}, holding out {hold_out}")
             _train_and_judge(run, path, cache, processes, progress)
         judged = _read(path)
         _check_same_sounds(judged, split(examples, hold_out)[1], path)
         parts.append(judged)
     return joined(parts)
+
+
+def kept_network(
+    config: RunConfig,
+    hold_out: str,
+    *,
+    folder: Path,
+    cache: Path,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> Path:
+    """The `.keras` file of `config` trained without `hold_out`; trained first if there is none."""
+    judge_sources(
+        config, (hold_out,), folder=folder, cache=cache, processes=processes, progress=progress
+    )
+    run = dataclasses.replace(config, hold_out=hold_out)
+    return _kept_at(run, folder).with_suffix(".keras")
 
 
 def joined(parts: Sequence[Judged]) -> Judged:
@@ -206,7 +223,7 @@ def _train_and_judge(
         kept = dataclasses.asdict(judged)
         probabilities = kept.pop("probabilities")
         np.savez(files.results / path.name, judged=json.dumps(kept), probabilities=probabilities)
-        files.keras.replace(path.with_suffix(".keras"))
+        files.keras.replace(path.with_suffix(".keras"))  # first: it counts with both
         (files.results / path.name).replace(path)
 
 
@@ -230,6 +247,7 @@ def _read(path: Path) -> Judged:
         return Judged(examples, file["probabilities"], skipped=skipped, **kept)
 
 
-def _key(config: RunConfig) -> str:
+def _kept_at(config: RunConfig, folder: Path) -> Path:
     settings = json.dumps(settings_of(config), sort_keys=True)
-    return hashlib.sha256(settings.encode()).hexdigest()[:12]
+    key = hashlib.sha256(settings.encode()).hexdigest()[:12]
+    return folder / f"{config.name}_{key}.npz"
