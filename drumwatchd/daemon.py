@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -21,6 +20,7 @@ from drumwatchd.archive.marker import check_marker, create_marker
 from drumwatchd.archive.placement import archive_error
 from drumwatchd.config import ClassifyConfig, Config
 from drumwatchd.config.model import DEFAULT_IGNORE
+from drumwatchd.desk import archive_settings
 from drumwatchd.errors import ArchiveError, DrumwatchdError
 from drumwatchd.files import Source, make_folders
 from drumwatchd.inbox.intake import Inbox, InboxSettings, check_readable
@@ -255,20 +255,6 @@ def _check_archive(settings: ArchiveSettings, index: Index) -> None:
         with contextlib.suppress(FileExistsError):
             create_marker(settings.root, settings.archive_id)
         check_marker(settings.root, settings.archive_id)
-
-
-def archive_settings(config: Config, index: Index, card: ModelCard) -> ArchiveSettings:
-    """Where and how samples are filed, as configured."""
-    return ArchiveSettings(
-        root=str(config.archive.root),
-        mode=config.archive.mode,
-        name_template=config.archive.name_template,
-        algorithm=config.index.hash_algorithm,
-        archive_id=index.meta("archive_id", str(uuid.uuid4())),
-        target_labels=config.classify.target_labels,
-        canonical_of=card.canonical_of,
-        own_folders=config.archive.own_folders,
-    )
 
 
 def _rounds(config: Config, index: Index, archive: Archive, signals: Signals) -> Rounds:

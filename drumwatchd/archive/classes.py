@@ -57,21 +57,16 @@ class Classes:
 
         Its label's own, where that is a target or somebody made it; else the one that it folds to.
         """
-        if label in (*self.targets, MISC):
+        if label in (*self.targets, MISC) or label in self.own():
             return label
-        if label in self.own():
-            return label
+        if label not in FINE_LABELS and self.own_folders:
+            return label  # it was there once
         return target_of(label, self.targets, self.canonical_of)
 
     def own(self) -> list[str]:
         """Labels of the owner's own folders, as they stand there now."""
-        if not self.own_folders:
-            return []
-        found = {name: self.label_of(name) for name in self._folders()}
-        return sorted(
-            label for name, label in found.items()
-            if label == name and label not in (*self.targets, MISC)
-        )  # fmt: skip
+        found = {self.label_of(name) for name in self._folders()}
+        return sorted(label for label in found if label and label not in (*self.targets, MISC))
 
     def resolve(self, word: str) -> str:
         """The label that somebody means: one of the 34, ``misc``, or a folder of the owner's own.
@@ -90,14 +85,13 @@ class Classes:
         import difflib  # only a fault needs it
 
         names = {name.casefold(): name for name in known}
-        if close := difflib.get_close_matches(word.casefold(), names, 1):
-            return f"did you mean {names[close[0]]}?"
+        close = difflib.get_close_matches(word.casefold(), names, 1)
+        meant = f"did you mean {names[close[0]]}? " if close else "name one of the 34, or misc; "
         if problem := name_problem(word):
-            return f"it {problem}; name one of the 34, or misc"
+            return f"{meant}a name that {problem} is no label"
         if not self.own_folders:
-            return "name one of the 34, or misc"
-        folder = os.path.join(self.root, word)
-        return f"name one of the 34, or misc; for a label of your own make its folder: {folder}"
+            return meant.rstrip("; ")
+        return f"{meant}for a label of your own make its folder: {os.path.join(self.root, word)}"
 
     def _folders(self) -> Iterator[str]:
         try:
