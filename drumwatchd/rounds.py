@@ -32,6 +32,7 @@ HINT_SECONDS = 1.0  # both ends of a move, and all the files of a folder, in one
 # A sync tool deletes first and creates later, now and then minutes apart. What comes back later
 # still is known again; only dropped anew meanwhile it would be filed anew.
 PATIENCE_SECONDS = 60.0
+PATIENCE_WHILE_BUSY = 10
 MANY = 50  # so many missing, and more than half: a disk, rather than a person
 WHOLE_EVERY = (
     12  # folders' times don't tell of edits in place, nor on every file system of all else
@@ -277,7 +278,10 @@ class Rounds:
         for source in findings.altered:
             self._settling.observe(source, now, self.settings.settle_seconds)
         for source in self._survey.sought(None if everywhere else findings.folders):
-            self._settling.observe(source, now, self.settings.settle_seconds)
+            if source in self._digests:
+                self._conclude(source, self._digests[source])
+            else:
+                self._settling.observe(source, now, self.settings.settle_seconds)
 
     @property
     def _patience(self) -> float:
@@ -293,11 +297,13 @@ class Rounds:
         if 2 * missing > filed > MANY:
             patience = max(PATIENCE_SECONDS, self.settings.rescan_seconds)
             log.warning("more than half of the archive is missing", missing=missing, of=filed)
+        if self.is_busy:
+            patience *= PATIENCE_WHILE_BUSY  # perhaps it is one of those that aren't decided yet
         rows = self._corrections.missing(since=self._index.now() - patience)
-        if self.is_busy or len(rows) < missing:
-            self._second_look = now + patience
-        if rows and not self.is_busy:
+        if rows:
             self._registrar.give_up(rows)
+        if len(rows) < missing:
+            self._second_look = now + self._patience
 
     def _hint(self, path: str) -> None:
         with self._hints_lock:
@@ -323,25 +329,22 @@ class Rounds:
         return decided
 
     def _digest(self, source: Source) -> None:
-        known = self._digests.get(source)
-        if known is not None:
-            future: Future[str] = Future()
-            future.set_result(known)
-        else:
-            future = self._executor.submit(
-                digest_of,
-                os.path.realpath(source.path),
-                self._archive.settings.algorithm,
-                on_chunk=self._archive.go_on,
-            )
+        future = self._executor.submit(
+            digest_of,
+            os.path.realpath(source.path),
+            self._archive.settings.algorithm,
+            on_chunk=self._archive.go_on,
+        )
         self._digesting[source.path] = (source, future)
         future.add_done_callback(lambda _: self._wake())
 
     def _decide(self, source: Source, future: Future[str], now: float) -> bool:
         try:
             digest = future.result()
-        except (OSError, WorkersStoppedError):
-            return False  # unreadable, or gone again; a later look comes back to it
+        except WorkersStoppedError:
+            return False
+        except OSError:
+            digest = ""  # unreadable, or gone again: no content that anybody looks for
         found = self._survey.examine(source.path)
         if found != source:
             if found is not None:
@@ -350,6 +353,12 @@ class Rounds:
         self._digests[source] = digest
         if len(self._digests) > REMEMBERED_DIGESTS:
             self._digests.popitem(last=False)
+        return self._conclude(source, digest)
+
+    def _conclude(self, source: Source, digest: str) -> bool:
+        """Write down what a file is whose content is known; return whether that changed anything."""
+        if not digest:
+            return False
         finding = self._registrar.decide(source, digest)
         if finding in (Finding.CORRECTED, Finding.RENAMED, Finding.BACK):
             self._survey.found(os.path.relpath(source.path, self._archive.settings.root))

@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from drumwatchd.analysis.labels import MISC
 from drumwatchd.analysis.result import Verdict
@@ -21,6 +21,8 @@ from drumwatchd.index.store import Index
 How = Literal["moved", "command", "imported"]
 COLUMNS = "digest, label, was, how, note, at"
 BATCH_ROWS = 1_000
+# Without being told, SQLite goes through all that is filed, which is nearly all.
+MISSING = "samples INDEXED BY samples_missing WHERE missing IS NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,7 @@ class Correction:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """One name that the index knows in a folder of the archive, and the file it should be.
 
     Attributes:
@@ -202,19 +203,21 @@ class Corrections:
 
     def is_sought(self, size: int) -> bool:
         """Whether a sample of this size is missing or gone."""
-        return self._one("missing IS NOT NULL AND size = ?", size) is not None
+        query = f"SELECT 1 FROM {MISSING} AND size = ? LIMIT 1"  # noqa: S608 - constant text
+        with self._index.reading() as connection:
+            return connection.execute(query, (size,)).fetchone() is not None
 
     def missing(self, *, since: float) -> list[Row]:
         """Filed samples that have been missing since then, or longer."""
-        return self._some("missing IS NOT NULL AND missing <= ? AND state = 'filed'", since)
+        return self._some(f"{MISSING} AND missing <= ? AND state = 'filed'", since)
 
     def moving(self) -> list[Row]:
         """Samples that a command began to move."""
-        return self._some("moving_to IS NOT NULL")
+        return self._some("samples INDEXED BY samples_moving WHERE moving_to IS NOT NULL")
 
     def count_missing(self) -> int:
         """How many filed samples are missing."""
-        query = "SELECT count(*) FROM samples WHERE missing IS NOT NULL AND state = 'filed'"
+        query = f"SELECT count(*) FROM {MISSING} AND state = 'filed'"  # noqa: S608 - constant text
         with self._index.reading() as connection:
             return int(connection.execute(query).fetchone()[0])
 
@@ -235,10 +238,10 @@ class Corrections:
             ).fetchone()
         return None if found is None else row_from_values(found)
 
-    def _some(self, where: str, *values: object) -> list[Row]:
+    def _some(self, which: str, *values: object) -> list[Row]:
         with self._index.reading() as connection:
             found = connection.execute(
-                f"SELECT {SAMPLE_COLUMNS} FROM samples WHERE {where}",  # noqa: S608 - constant text
+                f"SELECT {SAMPLE_COLUMNS} FROM {which}",  # noqa: S608 - constant text
                 values,
             ).fetchall()
         return [row_from_values(each) for each in found]
