@@ -192,10 +192,10 @@ def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
         )  # fmt: skip
         loop = _loop(config, card, index, archive, workers, pipeline, rounds, signals)
         stack.callback(lambda: loop.finish(seconds=STOP_SECONDS))
-        _start_rounds(rounds, settings.root)
         for inbox in loop.inboxes.values():
             stack.callback(inbox.stop)
             _start_inbox(inbox)
+        _start_rounds(rounds, settings.root)  # what watches there are go to the inboxes first
         yield loop
         log.info("stopping")
 

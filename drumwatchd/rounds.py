@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 from drumwatchd.archive.archive import Archive
 from drumwatchd.archive.corrections import Finding, Registrar
@@ -38,7 +39,9 @@ WHOLE_EVERY = (
     12  # folders' times don't tell of edits in place, nor on every file system of all else
 )
 REST_PER_LOOK = 10.0  # as for inboxes: rounds through a large archive must not be all that is done
-REMEMBERED_DIGESTS = 2_000
+# A renamed class folder, or times that a backup didn't keep: thousands of files, a lot at a time.
+SETTLING_AT_ONCE, NEXT_LOT_SECONDS = 2_000, 10.0
+REMEMBERED_DIGESTS = 2 * SETTLING_AT_ONCE
 
 log = get_logger()
 
@@ -96,7 +99,7 @@ class Rounds:
     @property
     def is_busy(self) -> bool:
         """Whether something that was found isn't decided yet."""
-        return bool(self._hints or len(self._settling) or self._digesting)
+        return bool(len(self._settling) or self._digesting)
 
     @property
     def untracked(self) -> int:
@@ -275,13 +278,15 @@ class Rounds:
         if findings.missing:
             self._corrections.miss(findings.missing)
             self._second_look = now + self._patience
-        for source in findings.altered:
-            self._settling.observe(source, now, self.settings.settle_seconds)
-        for source in self._survey.sought(None if everywhere else findings.folders):
+        sought = self._survey.sought(None if everywhere else findings.folders)
+        for source in chain(findings.altered, sought):
             if source in self._digests:
                 self._conclude(source, self._digests[source])
-            else:
+            elif len(self._settling) < SETTLING_AT_ONCE:
                 self._settling.observe(source, now, self.settings.settle_seconds)
+            else:
+                self._looks, self._second_look = 0, now + NEXT_LOT_SECONDS
+                break
 
     @property
     def _patience(self) -> float:

@@ -60,7 +60,7 @@ class Owner:
             for _, future in list(self.rounds._digesting.values()):
                 future.exception()
             self.now += 1.1
-            if not self.rounds.is_busy:
+            if not (self.rounds.is_busy or self.rounds._hints):
                 break
         self.rounds.step(self.now)
         self.house.archive.flush()

@@ -429,3 +429,42 @@ def test_an_archive_at_rest_is_not_listed_again(
     monkeypatch.setattr(os, "scandir", lambda folder: listed.append(str(folder)) or scandir(folder))
     owner.round()
     assert listed == [str(owner.root)]
+
+
+def test_thousands_at_once_are_taken_lot_by_lot(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A class folder is renamed: what waits is bounded, and in the end all of it is corrected."""
+    monkeypatch.setattr("drumwatchd.rounds.SETTLING_AT_ONCE", 7)
+    for n in range(30):
+        owner.file(f"{n}.wav", b"%d" % n)
+    owner.round()
+    (owner.root / "Kick").rename(owner.root / "Boom")
+    owner.round(times=2)
+    assert len(owner.said()) < 30
+    assert len(owner.rounds._settling) <= 7
+    for _ in range(40):
+        owner.round(11)
+    assert owner.said() == [("Boom", "Kick", "moved")] * 30
+    assert len(owner.manifested()["Boom"]) == 30
+
+
+def test_what_is_corrected_needs_no_review(owner: Owner) -> None:
+    """A person has looked at it."""
+    path = owner.file("bd.wav")
+    with owner.index.transaction() as connection:
+        connection.execute("UPDATE samples SET review = 'look'")
+    move(path, owner.root / "Snare" / "bd.wav")
+    owner.round()
+    with owner.index.reading() as connection:
+        assert connection.execute("SELECT review FROM samples").fetchone() == (None,)
+
+
+def test_an_unreadable_file_of_the_same_size_keeps_nothing_from_being_gone(owner: Owner) -> None:
+    """What can't be read, or is known to be another content, is decided."""
+    path = owner.file("bd.wav")
+    (owner.root / "Kick" / "own.wav").write_bytes(b"mine")
+    os.mkfifo(owner.root / "Kick" / "fifo.wav")
+    path.unlink()
+    owner.round(times=2)
+    assert owner.labels() == {"Kick/bd.wav": ("gone", "Kick")}

@@ -226,8 +226,9 @@ class Survey:
         if found.st_size == place.size and found.st_mtime_ns == place.mtime_ns:
             return
         source = self.examine(path)
+        # Once more, now with the time cut to what an index can hold.
         if source is not None and (source.size, source.mtime_ns) != (place.size, place.mtime_ns):
-            findings.altered.append(source)  # now with the time cut to what an index can hold
+            findings.altered.append(source)
 
     def _are_still(self, folder: str, names: Collection[str], now_ns: int) -> bool:
         for name in names:

@@ -127,6 +127,8 @@ class Corrections:
                    note = excluded.note, at = excluded.at""",
             (digest, label, was, how, note, self._index.now()),
         )
+        # A person has looked at it.
+        connection.execute("UPDATE samples SET review = NULL WHERE digest = ?", (digest,))
 
     def _take_back(self, connection: sqlite3.Connection, digest: str, path: str | None) -> None:
         said = _correction(connection, digest)
