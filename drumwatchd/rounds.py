@@ -40,7 +40,8 @@ WHOLE_EVERY = (
 )
 REST_PER_LOOK = 10.0  # as for inboxes: rounds through a large archive must not be all that is done
 # A renamed class folder, or times that a backup didn't keep: thousands of files, a lot at a time.
-SETTLING_AT_ONCE, NEXT_LOT_SECONDS = 2_000, 10.0
+SETTLING_AT_ONCE, LOT, NEXT_LOT_SECONDS = 2_000, 50, 10.0
+OLD_SECONDS = 600.0
 REMEMBERED_DIGESTS = 2 * SETTLING_AT_ONCE
 
 log = get_logger()
@@ -84,7 +85,7 @@ class Rounds:
         self._wake = wake
         self._hints: set[str] = set()
         self._hints_lock = threading.Lock()
-        self._hints_due = 0.0
+        self._hints_due: float | None = None
         self._second_look: float | None = None
         self._looks = 0
         self._look_seconds = 0.0
@@ -146,18 +147,24 @@ class Rounds:
         """Do what is due; return whether manifests have to be written anew."""
         if not self.is_active:
             return self._tick(now)
-        had_hints = bool(self._hints) and now >= self._hints_due
         try:
-            if now >= self._rescan_due or self._is_second_look_due(now):
-                self._rescan(now)
-                had_hints = True
-            elif had_hints:
-                self._take_hints(now)
+            looked = self._look_where_due(now)
             decided = self._examine(now)
         except (DrumwatchdError, OSError) as error:
             self._fail(error, now)
             return False
-        return (had_hints or decided) and self._archive.owes_manifests()
+        return (looked or decided) and self._archive.owes_manifests()
+
+    def _look_where_due(self, now: float) -> bool:
+        if self._hints and self._hints_due is None:
+            self._hints_due = now + HINT_SECONDS
+        is_hinted = self._hints_due is not None and now >= self._hints_due
+        if is_hinted:
+            self._take_hints(now)
+        if now >= self._rescan_due or self._is_second_look_due(now):
+            self._rescan(now)
+            return True
+        return is_hinted
 
     def next_due(self) -> float:
         """When something is due next."""
@@ -165,10 +172,7 @@ class Rounds:
         settled = self._settling.next_due()
         if settled is not None and not self._digesting:
             due.append(settled)
-        if self._hints:
-            due.append(self._hints_due)
-        if self._second_look is not None:
-            due.append(self._second_look)
+        due += [when for when in (self._hints_due, self._second_look) if when is not None]
         return min(due)
 
     @property
@@ -203,8 +207,6 @@ class Rounds:
         self._archive.check()
         self._watch_anew()
         self.last_rescan, self._second_look = now, None
-        with self._hints_lock:
-            self._hints.clear()
         self._finish_moves()
         findings = self._look()
         self._record(findings, now, everywhere=bool(findings.missing))
@@ -238,8 +240,7 @@ class Rounds:
     def _take_hints(self, now: float) -> None:
         with self._hints_lock:
             hints, self._hints = self._hints, set()
-        self._hints_due = now + HINT_SECONDS
-        self.last_event = now
+        self._hints_due, self.last_event = None, now
         folders = set()
         for path in hints:
             folders |= self._folder_to_look_at(path, now)
@@ -280,13 +281,22 @@ class Rounds:
             self._second_look = now + self._patience
         sought = self._survey.sought(None if everywhere else findings.folders)
         for source in chain(findings.altered, sought):
-            if source in self._digests:
-                self._conclude(source, self._digests[source])
-            elif len(self._settling) < SETTLING_AT_ONCE:
-                self._settling.observe(source, now, self.settings.settle_seconds)
-            else:
+            if source in self._digests and not self._is_of_interest(self._digests[source]):
+                continue
+            if len(self._settling) >= SETTLING_AT_ONCE:
                 self._looks, self._second_look = 0, now + NEXT_LOT_SECONDS
                 break
+            self._settling.observe(source, now, self._seconds_to_settle(source))
+
+    def _is_of_interest(self, digest: str) -> bool:
+        """Whether a content belongs to a sample that is missing, or isn't in its place unchanged."""
+        row = self._index.row_of(digest)
+        return row is not None and row.missing is not None
+
+    def _seconds_to_settle(self, source: Source) -> float:
+        """A copy that stood there long before its original went waits for what may come yet."""
+        is_old = _changed_at(source.path) < time.time() - OLD_SECONDS
+        return self._patience if is_old and self._looks > 1 else self.settings.settle_seconds
 
     @property
     def _patience(self) -> float:
@@ -321,17 +331,25 @@ class Rounds:
 
     def _examine(self, now: float) -> bool:
         """Digest what stands still, and decide what was digested."""
-        decided = False
-        for path, (source, future) in list(self._digesting.items()):
-            if future.done():
-                del self._digesting[path]
-                decided |= self._decide(source, future, now)
-        if not self._digesting:
-            for source in self._settling.take_finished(
-                now, lambda found: self._survey.examine(found.path), lambda _: False, limit=20
-            ):
-                self._digest(source)
-        return decided
+        if not all(future.done() for _, future in self._digesting.values()):
+            return False
+        # All at once, the likeliest first: of several copies one is the sample.
+        digested = sorted(self._digesting.values(), key=self._unlikeliness)
+        self._digesting.clear()
+        decided = [self._decide(source, future, now) for source, future in digested]
+        for source in self._settling.take_finished(
+            now, lambda found: self._survey.examine(found.path), lambda _: False, limit=LOT
+        ):
+            self._digest(source)
+        return any(decided)
+
+    def _unlikeliness(self, digested: tuple[Source, Future[str]]) -> tuple[bool, float]:
+        """What was renamed within its class comes first, then what changed its name last."""
+        source, future = digested
+        row = None if future.exception() else self._index.row_of(future.result())
+        relative = os.path.relpath(source.path, self._archive.settings.root)
+        label = self._archive.classes.label_of(relative.split("/", 1)[0])
+        return row is None or row.label != label, -_changed_at(source.path)
 
     def _digest(self, source: Source) -> None:
         future = self._executor.submit(
@@ -368,3 +386,11 @@ class Rounds:
         if finding in (Finding.CORRECTED, Finding.RENAMED, Finding.BACK):
             self._survey.found(os.path.relpath(source.path, self._archive.settings.root))
         return finding is not Finding.NOTHING
+
+
+def _changed_at(path: str) -> float:
+    """Unix time at which a file was made, renamed or written to last; 0 if it is gone."""
+    try:
+        return os.lstat(path).st_ctime
+    except OSError:
+        return 0.0

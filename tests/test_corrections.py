@@ -468,3 +468,36 @@ def test_an_unreadable_file_of_the_same_size_keeps_nothing_from_being_gone(owner
     path.unlink()
     owner.round(times=2)
     assert owner.labels() == {"Kick/bd.wav": ("gone", "Kick")}
+
+
+def test_a_rename_is_no_move_to_where_a_copy_is(owner: Owner) -> None:
+    """The copy stood there before; what was renamed within its class is the sample."""
+    path = owner.file("bd.wav")
+    for folder in ("Snare", "Aside"):
+        (owner.root / folder).mkdir()
+        shutil.copy(path, owner.root / folder / "bd.wav")
+    owner.round()
+    path.rename(path.with_name("zz.wav"))
+    owner.round()
+    assert owner.said() == []
+    assert owner.labels() == {"Kick/zz.wav": ("filed", "Kick")}
+    assert owner.rounds.untracked == 2
+
+
+def test_what_was_moved_last_is_the_sample(owner: Owner) -> None:
+    """Of several copies, the one that got its name last."""
+    path = owner.file("bd.wav")
+    (owner.root / "Snare").mkdir()
+    shutil.copy(path, owner.root / "Snare" / "bd.wav")
+    owner.round()
+    wait_for_a_tick(owner.root / "Snare" / "bd.wav")
+    move(path, owner.root / "Tom" / "bd.wav")
+    owner.round()
+    assert owner.said() == [("Tom", "Kick", "moved")]
+
+
+def wait_for_a_tick(path: Path) -> None:
+    """Until the file system's clock has gone on since a file was made."""
+    probe = path.with_name(".probe")
+    while not probe.exists() or probe.stat().st_ctime_ns <= path.stat().st_ctime_ns:
+        probe.write_bytes(b"")

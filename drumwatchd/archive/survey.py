@@ -98,7 +98,7 @@ class Survey:
         left = (self._corrections.folders() if whole else set(self._listed)) - visited
         for folder in left:
             self._listed.pop(folder, None)
-            self._compare(folder, set(), findings)
+            self._check(folder, findings)
         return findings
 
     def glance(self, folders: Collection[str]) -> Findings:
@@ -132,10 +132,7 @@ class Survey:
         """Unknown files, in these folders or in all, of which one may be a sample that is missing."""
         for folder, listed in list(self._listed.items()):
             if listed.unknown and (folders is None or folder in folders):
-                names, _ = self._list(folder)
-                for place in self._corrections.places_in(folder):
-                    names.discard(place.name)
-                for name in sorted(names):
+                for name in sorted(self._unknown(folder)):
                     source = self.examine(os.path.join(self._root, folder, name))
                     if source is not None and self._corrections.is_sought(source.size):
                         yield source
@@ -174,61 +171,81 @@ class Survey:
             if known is not None and not whole and known.is_settled and known.identity == identity:
                 return known.subfolders
             now_ns = time.time_ns()
-            names, subfolders = self._list(folder)
+            count, subfolders = self._list(folder)
+            known_here = self._check(folder, findings)
+            # Names are held only where some are unknown: a folder may have a hundred thousand.
+            unknown = self._unknown(folder) if known_here != count else set()
         except NOT_THERE:
             self._listed.pop(folder, None)
-            self._compare(folder, set(), findings)
+            self._check(folder, findings)
             return ()
         except OSError as error:
             self.unreadable[folder] = error.strerror or str(error)
             return ()
         findings.folders.add(folder)
-        self._compare(folder, names, findings)
         self._listed[folder] = _Listed(
             identity=identity,
-            is_settled=found.st_mtime_ns < now_ns - TICK_NS and self._are_still(folder, names, now_ns),
+            is_settled=(
+                found.st_mtime_ns < now_ns - TICK_NS and self._are_still(folder, unknown, now_ns)
+            ),
             subfolders=tuple(subfolders),
-            unknown=len(names),
-            untracked=sum(map(is_audio, names)),
-        )  # fmt: skip
+            unknown=len(unknown),
+            untracked=sum(map(is_audio, unknown)),
+        )
         return self._listed[folder].subfolders
 
-    def _list(self, folder: str) -> tuple[set[str], list[str]]:
-        """Names of the files and links in a folder, and of the folders that aren't passed over."""
-        names, subfolders = set(), []
+    def _list(self, folder: str) -> tuple[int, list[str]]:
+        """How many files and links are in a folder, and the folders; without what is passed over."""
+        count, subfolders = 0, []
         with os.scandir(os.path.join(self._root, folder)) as entries:
             for entry in entries:
-                if not entry.is_dir(follow_symlinks=False):
-                    names.add(entry.name)
-                elif not self._ignored(entry.name):
+                if self._ignored(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
                     subfolders.append(entry.name)
-        return names, sorted(subfolders)
+                else:
+                    count += 1
+        return count, sorted(subfolders)
 
-    def _compare(self, folder: str, names: set[str], findings: Findings) -> None:
-        """Tick off what the index knows; what is left in `names` is unknown."""
+    def _unknown(self, folder: str) -> set[str]:
+        """Names of the files and links that the index doesn't know, without what is passed over."""
+        with os.scandir(os.path.join(self._root, folder)) as entries:
+            names = {
+                entry.name
+                for entry in entries
+                if not (entry.is_dir(follow_symlinks=False) or self._ignored(entry.name))
+            }
+        for place in self._corrections.places_in(folder):
+            names.discard(place.name)
+        return names
+
+    def _check(self, folder: str, findings: Findings) -> int:
+        """Look at every place in a folder; return how many files there are known by it."""
+        known = 0
         for place in self._corrections.places_in(folder):
             relative = f"{folder}/{place.name}"
-            if place.name in names:
-                names.discard(place.name)
-                if place.state == "filed" and not place.is_moving:
-                    self._check(relative, place, findings)
-            elif place.state == "filed" and not place.is_moving and self.is_missing(relative):
+            is_ours = place.state == "filed" and not place.is_moving
+            if self._stands(relative, place, findings if is_ours else None):
+                known += not self._ignored(place.name)
+            elif is_ours and self.is_missing(relative):
                 findings.missing.append((place.id, relative))
-        ignored = {name for name in names if self._ignored(name)}
-        names -= ignored
+        return known
 
-    def _check(self, relative: str, place: Place, findings: Findings) -> None:
+    def _stands(self, relative: str, place: Place, findings: Findings | None) -> bool:
+        """Whether something is in its place; `findings` take note if it is altered."""
         path = f"{self._root}/{relative}"
         try:
             found = os.stat(path)
         except OSError:
-            return  # a link that leads nowhere now: a library that isn't mounted
-        if found.st_size == place.size and found.st_mtime_ns == place.mtime_ns:
-            return
-        source = self.examine(path)
-        # Once more, now with the time cut to what an index can hold.
-        if source is not None and (source.size, source.mtime_ns) != (place.size, place.mtime_ns):
+            # A link that leads nowhere now, as to a library that isn't mounted, is in its place.
+            return os.path.lexists(path)
+        known = (place.size, place.mtime_ns)
+        if findings is None or (found.st_size, found.st_mtime_ns) == known:
+            return True
+        source = self.examine(path)  # its time is cut to what an index can hold
+        if source is not None and (source.size, source.mtime_ns) != known:
             findings.altered.append(source)
+        return True
 
     def _are_still(self, folder: str, names: Collection[str], now_ns: int) -> bool:
         for name in names:
