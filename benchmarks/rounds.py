@@ -20,7 +20,7 @@ from drumwatchd.archive.marker import create_marker
 from drumwatchd.config.model import DEFAULT_IGNORE
 from drumwatchd.inbox.rescan import ignore_matcher
 from drumwatchd.index.store import open_index
-from drumwatchd.rounds import WHOLE_EVERY, Rounds, RoundSettings
+from drumwatchd.rounds import HINT_SECONDS, WHOLE_EVERY, Rounds, RoundSettings
 
 RESCAN_SECONDS = 300.0
 WANTED_SHARE = 0.002
@@ -113,8 +113,9 @@ def _move(rounds: Rounds, home: Path, now: float) -> float:
     old.rename(new)
     for path in (old, new):
         rounds._hint(str(path))
-    started = time.process_time()
     rounds.step(now)
+    started = time.process_time()
+    rounds.step(now + HINT_SECONDS)
     return time.process_time() - started
 
 

@@ -75,9 +75,10 @@ class Rounds:
         self._index = index
         self._archive = archive
         self._corrections = archive.corrections
+        self._places = archive.places
         self._registrar = Registrar(index, archive)
         self._mover = Mover(index, archive)
-        self._survey = Survey(archive.classes, archive.corrections, settings.ignored)
+        self._survey = Survey(archive.classes, archive.places, settings.ignored)
         self._settling = Settling()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="archive")
         self._digesting: dict[str, tuple[Source, Future[str]]] = {}
@@ -217,7 +218,7 @@ class Rounds:
 
     def _finish_moves(self) -> None:
         """Finish what an interrupted command began."""
-        for row in self._corrections.moving():
+        for row in self._places.moving():
             try:
                 self._mover.finish(row)
             except DrumwatchdError as error:
@@ -260,14 +261,14 @@ class Rounds:
         if not below or self.settings.ignored(os.path.basename(path)):
             return set()
         is_there = os.path.lexists(path)
-        if is_there != self._corrections.is_place(relative):
+        if is_there != self._places.is_place(relative):
             return {os.path.dirname(relative)}
         if is_there:
             self._look_at_edited(path, relative, now)
         return set()
 
     def _look_at_edited(self, path: str, relative: str, now: float) -> None:
-        place, source = self._corrections.place_at(relative), self._survey.examine(path)
+        place, source = self._places.place_at(relative), self._survey.examine(path)
         if place is None or source is None or place.state != "filed":
             return
         if (source.size, source.mtime_ns) != (place.size, place.mtime_ns):
@@ -304,7 +305,7 @@ class Rounds:
 
     def _retire(self, now: float) -> None:
         """Samples that are missing at a second look are gone, unless something is undecided."""
-        missing = self._corrections.count_missing()
+        missing = self._places.count_missing()
         if not missing:
             return
         patience = self._patience
@@ -314,7 +315,7 @@ class Rounds:
             log.warning("more than half of the archive is missing", missing=missing, of=filed)
         if self.is_busy:
             patience *= PATIENCE_WHILE_BUSY  # perhaps it is one of those that aren't decided yet
-        rows = self._corrections.missing(since=self._index.now() - patience)
+        rows = self._places.missing(since=self._index.now() - patience)
         if rows:
             self._registrar.give_up(rows)
         if len(rows) < missing:

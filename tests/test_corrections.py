@@ -271,7 +271,7 @@ def test_a_touched_file_is_what_it_was(owner: Owner) -> None:
     os.utime(path, ns=(5, 5))
     owner.round(times=2)
     assert owner.events() == []
-    (place,) = owner.house.archive.corrections.places_in("Kick")
+    (place,) = owner.house.archive.places.places_in("Kick")
     assert place.mtime_ns == 5
 
 
@@ -305,7 +305,7 @@ def test_an_archive_that_is_not_there_proves_nothing(harm: str, owner: Owner) ->
         owner.now += 301
     assert owner.rounds.degraded
     assert owner.labels() == {"Kick/bd.wav": ("filed", "Kick")}
-    assert owner.house.archive.corrections.count_missing() == 0
+    assert owner.house.archive.places.count_missing() == 0
     shutil.rmtree(root, ignore_errors=True)
     aside.rename(root)
     owner.round()
@@ -333,7 +333,7 @@ def test_an_archive_that_goes_during_a_look_proves_nothing(
     monkeypatch.setattr(owner.rounds._survey, "look", look_while_it_goes)
     owner.rounds.step(owner.now)
     assert owner.rounds.degraded
-    assert owner.house.archive.corrections.count_missing() == 0
+    assert owner.house.archive.places.count_missing() == 0
 
 
 def test_many_at_once_are_given_more_time(owner: Owner) -> None:

@@ -18,6 +18,7 @@ from drumwatchd.archive.placement import Mode, archive_error, holds, place, temp
 from drumwatchd.errors import ArchiveError, WorkersStoppedError
 from drumwatchd.files import Source, fsync_folder
 from drumwatchd.index.corrections import Corrections
+from drumwatchd.index.places import Places
 from drumwatchd.index.rows import Row
 from drumwatchd.index.store import Index
 
@@ -54,6 +55,7 @@ class Archive:
         settings: where and how.
         classes: its class folders.
         corrections: what the owner says of its samples.
+        places: where its samples should stand.
     """
 
     def __init__(self, settings: ArchiveSettings, index: Index, manifests: Manifests) -> None:
@@ -62,6 +64,7 @@ class Archive:
             settings.root, settings.target_labels, settings.canonical_of, settings.own_folders
         )
         self.corrections = Corrections(index)
+        self.places = Places(index)
         self._index = index
         self._manifests = manifests
         self._record_lock = threading.Lock()

@@ -36,6 +36,7 @@ class Registrar:
         self._index = index
         self._archive = archive
         self._corrections = archive.corrections
+        self._places = archive.places
 
     def decide(self, source: Source, digest: str) -> Finding:
         """Write down what the file that was digested is.
@@ -48,9 +49,9 @@ class Registrar:
         if label is None:
             return Finding.NOTHING
         self._archive.check()
-        standing = self._corrections.at(relative)
+        standing = self._places.at(relative)
         if standing is None:
-            if self._corrections.is_place(relative):
+            if self._places.is_place(relative):
                 return Finding.NOTHING  # placed, or moved there by a command, right now
             return self._find(source, relative, label, digest)
         if standing.moving_to is not None:

@@ -30,6 +30,7 @@ class Mover:
         self._index = index
         self._archive = archive
         self._corrections = archive.corrections
+        self._places = archive.places
 
     def correct(self, row: Row, label: str, *, how: How, note: str | None) -> str | None:
         """File a sample under what its owner says it is.
@@ -42,7 +43,7 @@ class Mover:
             ArchiveError: the archive can't take it now.
         """
         if row.state == "gone":
-            self._corrections.say(row.digest, label, how=how, note=note)
+            self._corrections.say(row.digest, label, was=row.label, how=how, note=note)
             return None
         return self._refile(row, label, self._archive.classes.folder_of(label), how, note)
 
@@ -177,7 +178,7 @@ class Mover:
         """
         assert row.path is not None
         template = self._archive.settings.name_template
-        heard = self._corrections.verdict_of(row)
+        heard = self._places.verdict_of(row)
         before = render(template, fields_of(row.source, row.digest, heard))
         fine = label if label in FINE_LABELS else heard.fine
         tag = heard.tag if fine == heard.fine else None

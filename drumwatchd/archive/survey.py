@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from drumwatchd.analysis.formats import is_audio
 from drumwatchd.archive.classes import Classes
 from drumwatchd.files import Source, source_from_stat
-from drumwatchd.index.corrections import Corrections, Place
+from drumwatchd.index.places import Place, Places
 
 # A folder that changed this shortly before it was listed may have changed once more in the same tick
 # of its file system's clock (two seconds on FAT).
@@ -70,13 +70,13 @@ class Survey:
     def __init__(
         self,
         classes: Classes,
-        corrections: Corrections,
+        places: Places,
         ignored: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self.unreadable: dict[str, str] = {}
         self._root = classes.root
         self._classes = classes
-        self._corrections = corrections
+        self._places = places
         self._ignored = ignored
         self._listed: dict[str, _Listed] = {}
 
@@ -95,7 +95,7 @@ class Survey:
             visited.add(folder)
             below = self._visit(folder, findings, whole=whole)
             folders += [f"{folder}/{name}" for name in reversed(below)]
-        left = (self._corrections.folders() if whole else set(self._listed)) - visited
+        left = (self._places.folders() if whole else set(self._listed)) - visited
         for folder in left:
             self._listed.pop(folder, None)
             self._check(folder, findings)
@@ -134,7 +134,7 @@ class Survey:
             if listed.unknown and (folders is None or folder in folders):
                 for name in sorted(self._unknown(folder)):
                     source = self.examine(os.path.join(self._root, folder, name))
-                    if source is not None and self._corrections.is_sought(source.size):
+                    if source is not None and self._places.is_sought(source.size):
                         yield source
 
     def examine(self, path: str) -> Source | None:
@@ -215,14 +215,14 @@ class Survey:
                 for entry in entries
                 if not (entry.is_dir(follow_symlinks=False) or self._ignored(entry.name))
             }
-        for place in self._corrections.places_in(folder):
+        for place in self._places.places_in(folder):
             names.discard(place.name)
         return names
 
     def _check(self, folder: str, findings: Findings) -> int:
         """Look at every place in a folder; return how many files there are known by it."""
         known = 0
-        for place in self._corrections.places_in(folder):
+        for place in self._places.places_in(folder):
             relative = f"{folder}/{place.name}"
             is_ours = place.state == "filed" and not place.is_moving
             if self._stands(relative, place, findings if is_ours else None):

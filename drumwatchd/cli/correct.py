@@ -251,7 +251,8 @@ class _Importer:
             return UNCHANGED
         row = self._index.row_of(digest)
         if row is None or row.state in ("gone", "quarantined"):
-            self._archive.corrections.say(digest, label, how="imported", note=note)
+            was = None if row is None else row.label
+            self._archive.corrections.say(digest, label, was=was, how="imported", note=note)
             return KEPT
         self._correct(row, label, how="imported", note=note)
         return CORRECTED
