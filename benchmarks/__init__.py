@@ -2,7 +2,7 @@
 
 measuring.py   what a table is, and how time, memory and starts are measured
 samples.py     what is measured with: the corpus where there is one, else the tests' drum machine
-stock.py       an index with as many rows as asked for
+stock.py       the files of an index that was made on the fly
 report.py      tables as text, and their places in the docs
 and one module per benchmark, each with a `measure(quick)` that returns its tables.
 """

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from benchmarks import ROOT, report
 from benchmarks.measuring import Table
 
-NAMES = ("features", "latency", "rest", "status", "queries", "throughput", "loops")
+NAMES = ("features", "latency", "rest", "rounds", "status", "queries", "throughput", "loops")
 DOCUMENTS = dict.fromkeys(NAMES, ROOT / "docs" / "performance.md") | {
     "loops": ROOT / "docs" / "reference" / "misc.md"
 }

@@ -14,6 +14,7 @@ from benchmarks import samples
 from benchmarks.latency import filed_line, log_as_json
 from benchmarks.measuring import MB, Row, Table, Usage, children, command_line, python, times, usage
 from benchmarks.queries import make_index
+from benchmarks.stock import make_files
 from home import Home, wait_for
 
 WORKER_IDLE_SECONDS = 2.0
@@ -47,7 +48,8 @@ def measure(quick: bool) -> list[Table]:
     ]
     caption = (
         f"Over {seconds:g} s, after a sample was filed and its worker had ended; {rows:,} rows in "
-        f"the index, an empty inbox, a rescan every {RESCAN_SECONDS:g} s (by default, every 300 s)"
+        f"the index and as many files in the archive, an empty inbox, a rescan of both every "
+        f"{RESCAN_SECONDS:g} s (by default, every 300 s)"
     )
     return [Table("At rest", "`python -c 'import time; time.sleep(…)'`", table_rows, caption)]
 
@@ -57,11 +59,13 @@ def _stocked_home(folder: Path, rows: int) -> Home:
     home = Home(
         folder / "home",
         inbox=f"rescan_seconds = {RESCAN_SECONDS}",
+        archive=f"rescan_seconds = {RESCAN_SECONDS}",
         classify=f"worker_idle_seconds = {WORKER_IDLE_SECONDS}",
     )
     log_as_json(home)
     home.drumwatchd("scan")  # makes the index and marks the archive
     make_index(home.folder / "state" / "index.sqlite3", rows)
+    make_files(home.folder / "state" / "index.sqlite3", home.archive)
     home.drumwatchd("scan")  # mends the manifests
     return home
 

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -20,15 +19,19 @@ from drumwatchd.archive.manifest import Manifests
 from drumwatchd.archive.marker import check_marker, create_marker
 from drumwatchd.archive.placement import archive_error
 from drumwatchd.config import ClassifyConfig, Config
+from drumwatchd.config.model import DEFAULT_IGNORE
+from drumwatchd.desk import archive_settings
 from drumwatchd.errors import ArchiveError, DrumwatchdError
 from drumwatchd.files import Source, make_folders
 from drumwatchd.inbox.intake import Inbox, InboxSettings, check_readable
+from drumwatchd.inbox.rescan import ignore_matcher
 from drumwatchd.index import lock
 from drumwatchd.index.store import Index, open_index
 from drumwatchd.live import LiveFile
 from drumwatchd.log import configure as configure_log
 from drumwatchd.log import get_logger
 from drumwatchd.pipeline import Pipeline
+from drumwatchd.rounds import Rounds, RoundSettings
 from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
 
 STOP_SECONDS = 4.0
@@ -172,25 +175,27 @@ def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
         card = check_start(config)
         index = open_index(index_path, config.index.hash_algorithm)
         stack.callback(index.close)
-        settings = _archive_settings(config, index)
+        settings = archive_settings(config, index, card)
         _check_archive(settings, index)
         manifests = Manifests(settings.root, index)
         archive = Archive(settings, index, manifests)
         workers = analysis_workers(config.classify, card)
         stack.callback(workers.close)
         policies = {str(inbox.path): inbox.duplicates for inbox in config.inboxes}
-        pipeline = Pipeline(index, archive, workers, policies)
+        rounds = _rounds(config, index, archive, signals)
+        pipeline = Pipeline(index, archive, workers, policies, rounds.is_sought)
         notify.starting("recovering")
         recovered, mended = pipeline.recover(), manifests.recover()
         log.info(
             "started", model=card.id, index=index_path, archive=settings.root,
             mode=settings.mode, recovered=recovered, manifests_mended=mended,
         )  # fmt: skip
-        loop = _loop(config, card, index, archive, workers, pipeline, signals)
+        loop = _loop(config, card, index, archive, workers, pipeline, rounds, signals)
         stack.callback(lambda: loop.finish(seconds=STOP_SECONDS))
         for inbox in loop.inboxes.values():
             stack.callback(inbox.stop)
             _start_inbox(inbox)
+        _start_rounds(rounds, settings.root)  # what watches there are go to the inboxes first
         yield loop
         log.info("stopping")
 
@@ -252,14 +257,12 @@ def _check_archive(settings: ArchiveSettings, index: Index) -> None:
         check_marker(settings.root, settings.archive_id)
 
 
-def _archive_settings(config: Config, index: Index) -> ArchiveSettings:
-    return ArchiveSettings(
-        root=str(config.archive.root),
-        mode=config.archive.mode,
-        name_template=config.archive.name_template,
-        algorithm=config.index.hash_algorithm,
-        archive_id=index.meta("archive_id", str(uuid.uuid4())),
+def _rounds(config: Config, index: Index, archive: Archive, signals: Signals) -> Rounds:
+    settings = RoundSettings(
+        rescan_seconds=config.archive.rescan_seconds,
+        ignored=ignore_matcher(DEFAULT_IGNORE),
     )
+    return Rounds(index, archive, settings, signals.wake.set)
 
 
 def _loop(
@@ -269,6 +272,7 @@ def _loop(
     archive: Archive,
     workers: Workers,
     pipeline: Pipeline,
+    rounds: Rounds,
     signals: Signals,
 ) -> WorkLoop:
     def is_dealt_with(source: Source) -> bool:
@@ -290,8 +294,18 @@ def _loop(
         )
         for inbox in config.inboxes
     ]
-    loop = WorkLoop(inboxes, pipeline, archive, workers, signals.wake, model_id=card.id)
+    loop = WorkLoop(
+        inboxes, pipeline, archive, workers, signals.wake, model_id=card.id, rounds=rounds
+    )
     return loop
+
+
+def _start_rounds(rounds: Rounds, root: str) -> None:
+    reason = rounds.start()
+    if reason is not None:
+        log.warning("archive without events", path=root, reason=reason)
+    notify.starting(f"first look through {root}")
+    rounds.step(time.monotonic())
 
 
 def _start_inbox(inbox: Inbox) -> None:

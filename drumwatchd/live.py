@@ -79,10 +79,18 @@ class LiveFile:
                 }
                 for inbox in loop.inboxes.values()
             ],
+            "archive": None if loop.rounds is None else {
+                "mode": loop.rounds.mode,
+                "last_event": _wall(loop.rounds.last_event),
+                "last_rescan": _wall(loop.rounds.last_rescan),
+                "untracked": loop.rounds.untracked,
+                "unreadable_folders": loop.rounds.unreadable,
+                "degraded": loop.rounds.degraded,
+            },
             "model": {"id": self._model_id},
             "degraded": None if loop.degraded is None else str(loop.degraded),
             "workers": loop.workers_alive,
-        }
+        }  # fmt: skip
 
 
 def _wall(monotonic: float | None) -> float | None:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
@@ -44,7 +44,7 @@ class Outcome(Enum):
     QUARANTINED = "quarantined"
     FAILED = "failed"  # stays where it is, remembered with its reason
     CHANGED = "changed"  # vanished or changed: settle it anew
-    LATER = "later"  # its original is still in work
+    LATER = "later"  # its original is still in work, or looked for
     BLOCKED = "blocked"  # archive, index or model can't be used now
 
 
@@ -58,7 +58,11 @@ class Result:
 
 
 class Pipeline:
-    """Files one source at a time; several threads may call it with different sources."""
+    """Files one source at a time; several threads may call it with different sources.
+
+    `is_sought` tells whether a sample that isn't in its place is still looked for elsewhere in the
+    archive; it is asked before content that comes again is filed anew.
+    """
 
     def __init__(
         self,
@@ -66,11 +70,13 @@ class Pipeline:
         archive: Archive,
         workers: Workers,
         duplicate_policies: Mapping[str, DuplicatePolicy],
+        is_sought: Callable[[Row], bool] = lambda row: False,
     ) -> None:
         self._index = index
         self._archive = archive
         self._workers = workers
         self._duplicate_policies = duplicate_policies
+        self._is_sought = is_sought
         self._working: set[str] = set()
         self._working_lock = threading.Lock()
 
@@ -104,7 +110,9 @@ class Pipeline:
                 self.recover_row(claim.row)  # an earlier attempt was interrupted
                 claim = self._index.claim(source, digest)
             if not claim.won and self._is_gone(claim.row):
-                self._index.release(claim.row, "gone", "the archived file is gone; filed again")
+                if claim.row.state != "gone" and self._is_sought(claim.row):
+                    return Outcome.LATER  # perhaps it was moved, and that is a correction
+                self._index.release(claim.row, "dropped again", "the archived file is gone")
                 claim = self._index.claim(source, digest)
             if claim.won:
                 return self._new_content(source, claim.row, started)
@@ -134,7 +142,7 @@ class Pipeline:
         self._archive.check()
         try:
             with self._released_on_failure(row):
-                analysis = self._analyse(source)
+                analysis = self._archive.as_corrected(row.digest, self._analyse(source))
                 relative = self._archive.file(row, source, analysis)
         except AnalysisError as error:
             return self._quarantine(source, row, error)

@@ -21,6 +21,7 @@ from drumwatchd.files import Source
 from drumwatchd.inbox.intake import Inbox, remove_empty_folders
 from drumwatchd.log import get_logger
 from drumwatchd.pipeline import Outcome, Pipeline, Result
+from drumwatchd.rounds import Rounds
 
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 1.0, 60.0
 LATER_SECONDS = 0.5
@@ -38,6 +39,7 @@ class WorkLoop:
         outcomes: how many files ended how, since the start.
         degraded: what keeps files from being filed at the moment, else None.
         model_id: the model that judges.
+        rounds: the upkeep of the archive.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class WorkLoop:
         wake: threading.Event,
         *,
         model_id: str,
+        rounds: Rounds | None = None,
     ) -> None:
         self.inboxes = {inbox.settings.path: inbox for inbox in inboxes}
         self.outcomes: Counter[Outcome] = Counter()
         self.degraded: DrumwatchdError | None = None
         self.model_id = model_id
+        self.rounds = rounds
         self._pipeline = pipeline
         self._archive = archive
         self._workers = workers
@@ -88,7 +92,7 @@ class WorkLoop:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is pending, in work or hinted."""
-        return self.pending == 0
+        return self.pending == 0 and not (self.rounds is not None and self.rounds.is_busy)
 
     @property
     def workers_alive(self) -> int:
@@ -123,6 +127,7 @@ class WorkLoop:
             inbox.take_hints(now)
             if now >= inbox.rescan_due:
                 self._rescan(inbox, now)
+        self._go_round(now)
         self._collect(now)
         self._hand_out(now)
         self._tidy(now, EMPTY_FOLDER_SECONDS)
@@ -137,6 +142,8 @@ class WorkLoop:
             self._wake.clear()
             self._collect(time.monotonic())
         self._archive.interrupt()  # files still in work are taken again at the next start
+        if self.rounds is not None:
+            self.rounds.stop()
         self._workers.close()
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._flush()
@@ -156,6 +163,10 @@ class WorkLoop:
                 log.info("inbox is back", path=path)
             else:
                 log.error("inbox can't be read", path=path, reason=inbox.degraded)
+
+    def _go_round(self, now: float) -> None:
+        if self.rounds is not None and self.rounds.step(now):
+            self._flush_due = self._flush_due or now + FLUSH_SECONDS
 
     def _hand_out(self, now: float) -> None:
         room = self._room(now)
@@ -248,6 +259,8 @@ class WorkLoop:
         now = time.monotonic()
         room = self._room(now)
         due = [inbox.next_due(taking=room > 0) for inbox in self.inboxes.values()]
+        if self.rounds is not None:
+            due.append(self.rounds.next_due())
         if room > 0:
             due += [when for when, _ in self._delayed.values()]
         if now < self._blocked_until:

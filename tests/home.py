@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-LABELS = ("Crash", "Hihat", "Kick", "Ride", "Snare", "Tom", "misc")
 WAIT_SECONDS = 60.0
 
 
@@ -135,8 +134,9 @@ class Home:
         """Every sample below the class folders, by its path."""
         return {
             str(path.relative_to(self.archive)): path.read_bytes()
-            for label in LABELS
-            for path in sorted((self.archive / label).rglob("*"))
+            for folder in sorted(self.archive.iterdir())
+            if not folder.name.startswith(("_", "."))
+            for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
 

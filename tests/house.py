@@ -63,5 +63,6 @@ class House:
         }
 
     def manifest(self, label: str = "Kick") -> list[str]:
-        with (self.root / "_manifests" / f"{label}.csv").open() as stream:
+        path = self.root / "_manifests" / f"{label}.csv"
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
             return [row["path"] for row in csv.DictReader(stream)]

@@ -69,6 +69,8 @@ def home(tmp_path: Path) -> Path:
         "drumwatchd.cli.classify",
         "drumwatchd.cli.queries",
         "drumwatchd.cli.retry",
+        "drumwatchd.cli.correct",
+        "drumwatchd.desk",
         "drumwatchd.cli.setup",
         "drumwatchd.cli.mapping",
         "drumwatchd.analysis.workers",

@@ -66,8 +66,8 @@ def test_without_an_index_everything_is_zero_and_nothing_is_made(
     assert status.counts.by_label == dict.fromkeys(LABELS, 0)
     assert (status.counts.total, status.counts.duplicates, status.counts.errors) == (0, 0, 0)
     assert (status.pending, status.oldest_seconds, status.index_size) == (0, None, None)
-    assert status.archive_free is not None
-    assert status.archive_free > 0
+    assert status.archive.free is not None
+    assert status.archive.free > 0
     assert list(tmp_path.iterdir()) == []
 
 

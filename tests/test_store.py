@@ -259,3 +259,31 @@ def test_one_daemon_per_index(tmp_path: Path) -> None:
         with pytest.raises(AlreadyRunningError), lock.hold(path):
             pass
     assert not lock.is_held(path)
+
+
+def test_a_migration_keeps_what_was_heard(tmp_path: Path) -> None:
+    """The table of samples is made anew; rows of other tables that refer to it stay."""
+    path = str(tmp_path / "index.sqlite3")
+    connection = sqlite3.connect(path, isolation_level=None)
+    for script in MIGRATIONS[:3]:
+        connection.executescript(script)
+    connection.execute("PRAGMA user_version = 3")
+    connection.execute(
+        """INSERT INTO samples (id, digest, state, label, path, source, inbox, pack, name, size,
+                                mtime_ns, device, inode, added, review, tag)
+           VALUES (7, 'd', 'filed', 'Kick', 'Kick/a.wav', '/in/a.wav', '/in', '', 'a.wav', 1, 2, 3,
+                   4, 5, 'look', 'open')"""
+    )
+    connection.execute("INSERT INTO analyses VALUES (7, '[]', '{}', x'00')")
+    connection.close()
+    index = open_index(path, "sha256")
+    (row,) = index.rows_in("filed")
+    assert (row.id, row.path, row.missing, row.added) == (7, "Kick/a.wav", None, 5)
+    with index.reading() as connection:
+        assert connection.execute("SELECT review, tag FROM samples").fetchall() == [
+            ("look", "open")
+        ]
+        assert connection.execute("SELECT sample_id FROM analyses").fetchall() == [(7,)]
+        assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    index.close()

@@ -38,7 +38,18 @@ def page() -> str:
         assert command is not None
         context = click.Context(command, parent=top, info_name=name, terminal_width=WIDTH)
         parts.append(_section(f"drumwatchd {name}", command.get_help(context)))
+        if isinstance(command, click.Group):
+            parts += _subcommands(command, context)
     return "\n".join(parts)
+
+
+def _subcommands(group: click.Group, parent: click.Context) -> list[str]:
+    sections = []
+    for name, command in group.commands.items():
+        context = click.Context(command, parent=parent, info_name=name, terminal_width=WIDTH)
+        title = f"drumwatchd {parent.info_name} {name}"
+        sections.append(_section(title, command.get_help(context)))
+    return sections
 
 
 def _section(title: str, text: str) -> str:

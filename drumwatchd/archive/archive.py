@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF
 from drumwatchd.analysis.result import Analysis
+from drumwatchd.archive.classes import Classes
 from drumwatchd.archive.manifest import Manifests
 from drumwatchd.archive.marker import QUARANTINE_FOLDER, check_marker
 from drumwatchd.archive.naming import alternatives, fields_of, render
 from drumwatchd.archive.placement import Mode, archive_error, holds, place, temporary_path
 from drumwatchd.errors import ArchiveError, WorkersStoppedError
 from drumwatchd.files import Source, fsync_folder
+from drumwatchd.index.corrections import Corrections
+from drumwatchd.index.places import Places
 from drumwatchd.index.rows import Row
 from drumwatchd.index.store import Index
 
@@ -28,6 +33,9 @@ class ArchiveSettings:
         name_template: path below `root`, beginning with ``{label}/``.
         algorithm: name of the digest.
         archive_id: what the marker file must say.
+        target_labels: labels with a folder of their own.
+        canonical_of: fine label → folder label or ``misc``.
+        own_folders: whether folders that the owner made beside them are labels, too.
     """
 
     root: str
@@ -35,13 +43,28 @@ class ArchiveSettings:
     name_template: str
     algorithm: str
     archive_id: str
+    target_labels: Sequence[str] = CANONICAL_LABELS
+    canonical_of: Mapping[str, str] = field(default_factory=lambda: CANONICAL_OF)
+    own_folders: bool = True
 
 
 class Archive:
-    """Files samples; several threads may place, one at a time records."""
+    """Files samples; several threads may place, one at a time records.
+
+    Attributes:
+        settings: where and how.
+        classes: its class folders.
+        corrections: what the owner says of its samples.
+        places: where its samples should stand.
+    """
 
     def __init__(self, settings: ArchiveSettings, index: Index, manifests: Manifests) -> None:
         self.settings = settings
+        self.classes = Classes(
+            settings.root, settings.target_labels, settings.canonical_of, settings.own_folders
+        )
+        self.corrections = Corrections(index)
+        self.places = Places(index)
         self._index = index
         self._manifests = manifests
         self._record_lock = threading.Lock()
@@ -97,6 +120,8 @@ class Archive:
         Raises:
             ArchiveError: it can't be told now.
         """
+        if row.missing is not None:
+            return False  # whatever stands there now is another file
         path = self.full_path(row)
         try:
             os.stat(path)
@@ -105,6 +130,16 @@ class Archive:
         except OSError as error:
             raise archive_error(error, path) from error
         return True
+
+    def as_corrected(self, digest: str, analysis: Analysis) -> Analysis:
+        """What was heard, filed as the owner said; as it is where the owner said nothing."""
+        said = self.corrections.of(digest)
+        if said is None:
+            return analysis
+        self.corrections.heard_as(digest, analysis.verdict.label)
+        label = self.classes.folder_of(said.label)
+        verdict = replace(analysis.verdict, label=label, reason=f"{said.label}, as you said")
+        return replace(analysis, verdict=replace(verdict, review=None))
 
     def file(self, row: Row, source: Source, analysis: Analysis) -> str | None:
         """Reserve a name, and put the sample there; None in mode "none".
@@ -156,6 +191,25 @@ class Archive:
         with self._record_lock:
             self._index.filed(row, relative, remember=remember)
             self._manifests.append(label, row.id)
+
+    def record_found(self, row: Row, relative: str, label: str, mtime_ns: int) -> bool:
+        """A sample that was missing stands here: commit that, then its manifest line.
+
+        Returns:
+            False where the row has changed meanwhile, and nothing was recorded.
+        """
+        with self._record_lock:
+            if not self.corrections.found(row, relative, label, mtime_ns):
+                return False
+            if label != row.label or row.state == "gone":
+                with contextlib.suppress(OSError):  # the next flush mends it
+                    self._manifests.append(label, row.id)
+        return True
+
+    def owes_manifests(self) -> bool:
+        """Whether a manifest has to be written anew at the next flush."""
+        with self._record_lock:
+            return self._manifests.is_out_of_date()
 
     def take_back(self, relative: str, source: Source) -> bool:
         """Remove the archive's name of a file that has its own in the inbox still, by link.

@@ -66,6 +66,11 @@ class Manifests:
             self._stale.add(label)
             raise
 
+    def is_out_of_date(self) -> bool:
+        """Whether a correction, here or by a command, made lines wrong; the next `flush` mends them."""
+        self._stale.update(self._index.manifests_out_of_date())
+        return bool(self._stale)
+
     def mend_later(self, label: str) -> None:
         """A row of this label is gone again: the next `append` or `flush` writes the file anew."""
         self._stale.add(label)
@@ -73,6 +78,7 @@ class Manifests:
     def rewrite(self, label: str) -> None:
         """Write one manifest anew from the index and replace the old one whole."""
         make_folders(self._folder)
+        self._index.begin_manifest(label)
         path, temporary = self._path(label), f"{self._path(label)}.new"
         try:
             rows, size = self._write(label, temporary)
@@ -103,6 +109,7 @@ class Manifests:
 
     def flush(self) -> None:
         """Mend what is stale, make appended lines durable, and note how far the files are right."""
+        self.is_out_of_date()
         for label in list(self._stale):
             self.rewrite(label)
         for label in self._unsaved:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from drumwatchd.cli.output import visible
 from drumwatchd.errors import UsageError
@@ -32,6 +33,7 @@ class Story:
         duplicates: paths where the same content came again, oldest first.
         exists: its file is still where the index has it.
         note: what the asker should know of how it was found.
+        correction: what the owner says it is, as the index has it.
     """
 
     sample: Sample | None
@@ -40,6 +42,7 @@ class Story:
     duplicates: Sequence[str]
     exists: bool
     note: str | None = None
+    correction: dict[str, Any] | None = None
 
 
 def find_story(reader: Reader, target: str, *, root: str, default_algorithm: str) -> Story | None:
@@ -61,7 +64,7 @@ def find_story(reader: Reader, target: str, *, root: str, default_algorithm: str
     remembered = reader.remembered(path)
     content = _digest_of_file(path, reader.meta("hash_algorithm") or default_algorithm)
     known = (
-        _by_place(reader, target, path, root)
+        _by_place(reader.by_path, target, path, root)
         or _by_content(reader, content)
         or _by_content(reader, remembered.digest if remembered else None)
     )
@@ -73,6 +76,8 @@ def find_story(reader: Reader, target: str, *, root: str, default_algorithm: str
     if remembered is not None:
         events = reader.history_of_path(path)
         return Story(None, remembered, events, (), os.path.lexists(path))
+    if gone := _by_place(reader.by_last_path, target, path, root):
+        return _tell(reader, gone, None, root, None)
     # No index helps with these two: each is a pass over all samples.
     if came := reader.by_source(path, limit=1):
         return _tell(reader, came[0], None, root, OTHER_FILE_NOTE if content else None)
@@ -80,10 +85,12 @@ def find_story(reader: Reader, target: str, *, root: str, default_algorithm: str
     return None if named is None else _tell(reader, named, None, root, None)
 
 
-def _by_place(reader: Reader, target: str, path: str, root: str) -> Sample | None:
+def _by_place(
+    look: Callable[[str], list[Sample]], target: str, path: str, root: str
+) -> Sample | None:
     """The sample in the archive at this path, from here or from the archive's root."""
     places = [*places_below(root, path), os.path.normpath(target)]
-    return next((found[0] for place in places if (found := reader.by_path(place))), None)
+    return next((found[0] for place in places if (found := look(place))), None)
 
 
 def _by_content(reader: Reader, digest: str | None) -> Sample | None:
@@ -135,6 +142,7 @@ def _tell(
         remembered=remembered,
         history=history,
         duplicates=tuple(dict.fromkeys(again)),
-        exists=os.path.lexists(sample.location(root)),
+        exists=sample.state != "gone" and os.path.lexists(sample.location(root)),
         note=note,
+        correction=reader.correction(sample.digest),
     )

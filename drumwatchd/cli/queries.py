@@ -108,6 +108,8 @@ def status_json(status: Status) -> dict[str, Any]:
         },
         "queue": {"pending": status.pending, "oldest_seconds": status.oldest_seconds},
         "duplicates": counts.duplicates,
+        "corrections": counts.corrections,
+        "gone": counts.gone,
         "quarantined": counts.quarantined,
         "errors": counts.errors,
         "failures": [
@@ -115,7 +117,7 @@ def status_json(status: Status) -> dict[str, Any]:
             for failure in counts.failures
         ],
         "last_filed": filed and {
-            "path": filed.location(status.archive_root),
+            "path": filed.location(status.archive.root),
             "label": filed.label,
             "confidence": filed.confidence,
             "digest": filed.digest,
@@ -138,9 +140,14 @@ def status_json(status: Status) -> dict[str, Any]:
         ],
         "index": {"path": status.index_path, "size_bytes": status.index_size},
         "archive": {
-            "root": status.archive_root,
-            "mode": status.archive_mode,
-            "free_bytes": status.archive_free,
+            "root": status.archive.root,
+            "mode": status.archive.mode,
+            "free_bytes": status.archive.free,
+            "watched": status.archive.watched,
+            "last_rescan": iso_utc(status.archive.last_rescan),
+            "untracked": status.archive.untracked,
+            "unreadable_folders": status.archive.unreadable_folders,
+            "degraded": status.archive.degraded,
         },
     }  # fmt: skip
 
@@ -203,7 +210,8 @@ def ls(
     snare , fine:clap    or
     added-               sort: newest first (added+ oldest first)
 
-    state:quarantined lists what couldn't be judged, review:yes what to look at.
+    state:quarantined lists what couldn't be judged, review:yes what to look at,
+    corrected:yes what you corrected.
     """
     from drumwatchd.index.query import compile_query
 
@@ -255,6 +263,7 @@ def sample_json(sample: Sample, root: str) -> dict[str, Any]:
         "reason": sample.reason,
         "review": sample.review,
         "tag": sample.tag,
+        "corrected": sample.corrected,
         "schema": JSON_SCHEMA,
     }
 
@@ -298,6 +307,9 @@ def story_json(story: Any, root: str) -> dict[str, Any]:
         "probabilities": dict(sample.probabilities) if sample else {},
         "exists": story.exists,
         "retained": bool(sample and sample.retained),
+        "correction": story.correction and story.correction | {
+            "at": iso_utc(story.correction["at"])
+        },
         "duplicates": list(story.duplicates),
         "remembered": remembered and {
             "path": remembered.path,
@@ -321,6 +333,7 @@ def _unjudged_json(remembered: Any) -> dict[str, Any]:
     """The keys of a sample for a file that never became one."""
     unknown = (
         "label", "fine", "confidence", "added", "review", "tag", "duration", "model", "mode",
+        "corrected",
     )  # fmt: skip
     return {
         **dict.fromkeys(unknown),

@@ -53,6 +53,7 @@ FIELDS: dict[str, tuple[Getter, Any]] = {
     "reason": (lambda sample, _: sample.reason, ""),
     "review": (lambda sample, _: sample.review, ""),
     "tag": (lambda sample, _: sample.tag, ""),
+    "corrected": (lambda sample, _: sample.corrected, ""),
 }
 ESCAPES = {"\\n": "\n", "\\t": "\t", "\\0": "\0", "\\\\": "\\"}
 

@@ -17,7 +17,7 @@ from drumwatchd import __version__
 from drumwatchd.cli.lookup import Story
 from drumwatchd.cli.output import age, byte_size, console, local_time, seconds_text, visible
 from drumwatchd.index.records import Event, Sample
-from drumwatchd.index.status import Counts, InboxStatus, Status
+from drumwatchd.index.status import ArchiveStatus, Counts, InboxStatus, Status
 
 BAR_WIDTH = 30
 EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -68,7 +68,8 @@ def status_view(status: Status) -> RenderableType:
 
 
 def _is_degraded(status: Status) -> bool:
-    return bool(status.degraded or any(inbox.degraded for inbox in status.inboxes))
+    inboxes = any(inbox.degraded for inbox in status.inboxes)
+    return bool(status.degraded or status.archive.degraded or inboxes)
 
 
 def _running(status: Status) -> Text:
@@ -110,12 +111,27 @@ def _facts(status: Status) -> Table:
             _count(counts.duplicates, "duplicate" if counts.duplicates == 1 else "duplicates", ""),
         ]),
     )  # fmt: skip
+    if counts.corrections or counts.gone:
+        corrections = "correction" if counts.corrections == 1 else "corrections"
+        table.add_row("by you", f"{counts.corrections:,} {corrections}, {counts.gone:,} gone")
     table.add_row("model", visible(status.model or "can't be read; see check-config"))
-    free = "" if status.archive_free is None else f", {byte_size(status.archive_free)} free"
-    table.add_row("archive", f"{visible(status.archive_root)} ({status.archive_mode}{free})")
+    table.add_row("archive", _archive(status.archive))
     size = "not made yet" if status.index_size is None else byte_size(status.index_size)
     table.add_row("index", f"{visible(status.index_path)} ({size})")
     return table
+
+
+def _archive(archive: ArchiveStatus) -> Text:
+    free = "" if archive.free is None else f", {byte_size(archive.free)} free"
+    text = Text(f"{visible(archive.root)} ({archive.mode}{free})")
+    if archive.degraded and archive.watched:
+        text.append(f"\n{visible(archive.degraded)}", style=BAD)
+    if archive.unreadable_folders:
+        text.append(f"\n{archive.unreadable_folders:,} folders can't be read", style=WARN)
+    if archive.untracked:
+        files = "file" if archive.untracked == 1 else "files"
+        text.append(f"\n{archive.untracked:,} untracked {files} left alone", style=QUIET)
+    return text
 
 
 def _grid() -> Table:
@@ -223,11 +239,13 @@ def _sample_facts(sample: Sample, story: Story, root: str) -> Table:
     table.add_row(*_verdict(sample))
     if sample.reason:
         table.add_row("why", visible(sample.reason))
+    if story.correction:
+        table.add_row("you said", _said(story.correction))
     if sample.tag:
         table.add_row("tag", visible(f"{sample.fine}, {sample.tag}"))
     if sample.review:
         table.add_row("review", Text(visible(sample.review), style=WARN))
-    in_archive = sample.state == "filed" and sample.path is not None
+    in_archive = sample.state in ("filed", "gone") and sample.path is not None
     table.add_row("archived" if in_archive else "path", _standing(sample, story, root))
     if sample.path is not None:
         table.add_row("source", visible(sample.source))
@@ -250,12 +268,24 @@ def _sample_facts(sample: Sample, story: Story, root: str) -> Table:
 def _verdict(sample: Sample) -> tuple[str, Text]:
     if sample.state == "quarantined":
         return "state", Text("quarantined", style=BAD)
+    if sample.state == "gone":
+        return "state", Text(f"gone from {visible(sample.label or '')}", style=WARN)
     if sample.state != "filed":
         return "state", Text("in work", style=WARN)
     text = Text(sample.label or "", style=LEAD)
     if sample.confidence is not None:
         text.append(f" {sample.confidence:.2f}")
     return "label", text
+
+
+def _said(correction: Mapping[str, Any]) -> Text:
+    text = Text(visible(correction["label"]), style=LEAD)
+    how = {"moved": "by moving it", "command": "by command", "imported": "by import"}
+    was = f", it was {visible(correction['was'])}" if correction["was"] else ""
+    text.append(f"  {how.get(correction['how'], '')}, {local_time(correction['at'])}{was}", "")
+    if correction["note"]:
+        text.append(f"\n{visible(correction['note'])}", style=QUIET)
+    return text
 
 
 def _standing(sample: Sample, story: Story, root: str) -> Text:

@@ -44,6 +44,8 @@ class ArchiveConfig(Struct, frozen=True, kw_only=True):
     root: Path
     mode: Literal["move", "copy", "hardlink", "symlink", "none"] = "move"
     name_template: Text = "{label}/{stem}{suffix}"
+    rescan_seconds: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
+    own_folders: bool = True
 
 
 class IndexConfig(Struct, frozen=True, kw_only=True):

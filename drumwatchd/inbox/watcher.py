@@ -14,9 +14,11 @@ from typing import Literal
 
 from watchdog.events import (
     DirCreatedEvent,
+    DirDeletedEvent,
     DirMovedEvent,
     FileClosedEvent,
     FileCreatedEvent,
+    FileDeletedEvent,
     FileModifiedEvent,
     FileMovedEvent,
     FileSystemEvent,
@@ -31,6 +33,11 @@ EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent,
     DirCreatedEvent, DirMovedEvent,
 ]  # fmt: skip
+# In an archive it counts as well what went; a file that is being written there is none of our concern.
+ARCHIVE_EVENTS: list[type[FileSystemEvent]] = [
+    FileCreatedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent,
+    DirCreatedEvent, DirMovedEvent, DirDeletedEvent,
+]  # fmt: skip
 SILENT_FILE_SYSTEMS = frozenset(
     """9p afs ceph cifs fuse fuseblk glusterfs lustre ncpfs nfs nfs4 prl_fs smb3 smbfs vboxsf
     virtiofs vmhgfs""".split()
@@ -42,14 +49,20 @@ LIMITS = {
 
 
 class Watcher:
-    """Watches one inbox and hands every path that an event names to `hint`.
+    """Watches one inbox, or the archive, and hands every path that an event names to `hint`.
 
     Attributes:
         mode: ``native`` or ``poll``, the mode in force.
         reason: why `mode` is ``poll`` where native was asked for or possible, else None.
     """
 
-    def __init__(self, inbox: str, wanted: WatchMode, hint: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        inbox: str,
+        wanted: WatchMode,
+        hint: Callable[[str], None],
+        events: list[type[FileSystemEvent]] = EVENTS,
+    ) -> None:
         self._observer = None
         self.mode, self.reason = POLL, None
         file_system = file_system_of(inbox)
@@ -60,7 +73,7 @@ class Watcher:
             return
         observer = Observer()
         try:
-            observer.schedule(_Hinter(hint), inbox, recursive=True, event_filter=EVENTS)
+            observer.schedule(_Hinter(hint), inbox, recursive=True, event_filter=events)
             observer.start()
         except OSError as error:
             self.reason = LIMITS.get(error.errno or 0, error.strerror or str(error))
@@ -80,7 +93,9 @@ class _Hinter(FileSystemEventHandler):
         self._hint = hint
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        self._hint(os.fsdecode(event.dest_path or event.src_path))
+        self._hint(os.fsdecode(event.src_path))
+        if event.dest_path:
+            self._hint(os.fsdecode(event.dest_path))
 
 
 def is_silent(file_system: str | None) -> bool:

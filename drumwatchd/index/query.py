@@ -38,6 +38,11 @@ LONGEST_WORD = 8_192
 
 # A word without a field looks here: what the sample is called and what it is.
 SEARCHED = ("name", "path", "label", "fine", "pack")
+# Flags that aren't a column of their own; a reason for a review stands for yes.
+FLAGS = {
+    "review": "(review IS NOT NULL)",
+    "corrected": "(digest IN (SELECT digest FROM corrections))",
+}
 # Number fields with an index of their own.
 NARROWING = ("added", "confidence")
 
@@ -281,8 +286,7 @@ def _flag(term: Term) -> Clause:
     value = values.get(term.value.lower())
     if value is None:
         raise term.fault(f"{term.value!r} is neither yes nor no", term.start, "write yes or no")
-    # A reason for a review stands for yes.
-    column = "(review IS NOT NULL)" if term.field == "review" else term.field
+    column = FLAGS.get(str(term.field), term.field)
     return Clause(f"{column} = ?", (value,))
 
 

@@ -29,7 +29,8 @@ BUSY_TIMEOUT_SECONDS = 5.0
 # Up to so many rows, or this part of the table, an index is the shorter way; beyond, one pass is.
 NARROW_ROWS = 20_000
 NARROW_PART = 1 / 20
-_NUMBER_COLUMNS = frozenset({"confidence", "added", "duration", "size", "retained"})
+_NUMBER_COLUMNS = frozenset({"confidence", "added", "duration", "size", "retained", "corrected"})
+_FLAG_ORDERS = {"corrected": "(digest IN (SELECT digest FROM corrections))"}  # as in `query`
 Condition = tuple[str, tuple[Any, ...]]
 _INDEXED_ORDERS = {"added": "samples_by_added", "confidence": "samples_by_confidence"}
 
@@ -227,7 +228,23 @@ class Reader:
 
     def by_path(self, relative: str) -> list[Sample]:
         """The sample at this place below the archive's root."""
-        return self._found("path = ?", (to_db(relative),), 1)
+        return self._found("path = ? AND missing IS NULL", (to_db(relative),), 1)
+
+    def by_last_path(self, relative: str) -> list[Sample]:
+        """The sample that is gone from this place, the newest of them."""
+        return self._found("path = ? AND missing IS NOT NULL", (to_db(relative),), 1)
+
+    def correction(self, digest: str) -> dict[str, Any] | None:
+        """What the owner says of a content: label, was, how, note, at."""
+        sql = "SELECT label, was, how, note, at FROM corrections WHERE digest = ?"
+        rows = self._all(sql, (digest,))
+        return (
+            dict(zip(("label", "was", "how", "note", "at"), rows[0], strict=True)) if rows else None
+        )
+
+    def count_corrections(self) -> int:
+        """Of how many contents the owner said what they are."""
+        return int(self._all("SELECT count(*) FROM corrections")[0][0])
 
     def by_source(self, path: str, *, limit: int = 10) -> list[Sample]:
         """Samples that came from this path in an inbox, the newest first."""
@@ -318,7 +335,7 @@ def _guarded(predicate: Callable[..., int], failures: list[BaseException]) -> Ca
 def _order(query: Query) -> str:
     parts = []
     for name, descending in query.order:
-        column = "coalesce(path, source)" if name == "path" else name
+        column = "coalesce(path, source)" if name == "path" else _FLAG_ORDERS.get(name, name)
         if name not in _NUMBER_COLUMNS:
             column = f"CAST({column} AS TEXT) COLLATE NOCASE"
         parts.append(f"{column} DESC" if descending else column)

@@ -13,6 +13,7 @@ from drumwatchd.index.paths import from_db
 COLUMNS = (
     "id", "digest", "state", "label", "fine", "confidence", "path", "source", "inbox", "pack",
     "name", "size", "mode", "reason", "review", "tag", "model", "duration", "retained", "added",
+    "(SELECT label FROM corrections WHERE digest = samples.digest)",
 )  # fmt: skip
 _PATH_POSITIONS = [COLUMNS.index(name) for name in ("path", "source", "inbox", "pack", "name")]
 
@@ -24,11 +25,11 @@ class Sample:
     Attributes:
         id: row number, in the order of arrival.
         digest: of the content, hexadecimal.
-        state: claimed, placing, filed or quarantined.
+        state: claimed, placing, filed, quarantined or gone.
         label: its folder in the archive; None until judged.
         fine: best of the fine labels.
         confidence: of the folded label, in [0, 1].
-        path: below the archive's root; None where nothing was placed.
+        path: below the archive's root, the last one if it is gone; None where nothing was placed.
         source: absolute path in the inbox.
         inbox: absolute path of the inbox.
         pack: folders between the inbox and the file.
@@ -42,6 +43,7 @@ class Sample:
         duration: seconds.
         retained: 1 if the source could not be removed.
         added: Unix time of the filing.
+        corrected: what its owner says it is; None where nothing was said.
         top: the most probable fine labels, best first; empty unless asked for.
         probabilities: of the folders; empty unless asked for.
     """
@@ -66,6 +68,7 @@ class Sample:
     duration: float | None
     retained: int
     added: float
+    corrected: str | None = None
     top: tuple[tuple[str, float], ...] = ()
     probabilities: tuple[tuple[str, float], ...] = ()
 

@@ -9,7 +9,8 @@ from typing import Any
 from drumwatchd.files import Source
 from drumwatchd.index.paths import from_db, to_db
 
-SAMPLE_COLUMNS = "id, digest, state, label, path, source, inbox, size, mtime_ns, device, inode, mode, reason, added"
+SAMPLE_COLUMNS = """id, digest, state, label, path, source, inbox, size, mtime_ns, device, inode,
+    mode, reason, added, missing, moving_to"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Row:
     mode: str | None
     reason: str | None
     added: float
+    missing: float | None = None
+    moving_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ def optional_to_db(path: str | None) -> str | bytes | None:
 
 def row_from_values(values: Sequence[Any]) -> Row:
     """A row from the values of `SAMPLE_COLUMNS`."""
-    row_id, digest, state, label, path, source, inbox, *identity, mode, reason, added = values
+    row_id, digest, state, label, path, source, inbox, *rest = values
+    *identity, mode, reason, added, missing, moving_to = rest
     return Row(
         id=row_id,
         digest=digest,
@@ -61,4 +65,6 @@ def row_from_values(values: Sequence[Any]) -> Row:
         mode=mode,
         reason=reason,
         added=added,
+        missing=missing,
+        moving_to=None if moving_to is None else from_db(moving_to),
     )

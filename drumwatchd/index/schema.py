@@ -96,6 +96,61 @@ MIGRATIONS = (
     -- What is finer than the fine label, as "open" of a hi-hat; NULL where nothing is.
     ALTER TABLE samples ADD COLUMN tag TEXT;
     """,
+    """
+    -- What the owner says of a content, by hand or by command; it outlives the sample's row.
+    CREATE TABLE corrections (
+        digest TEXT PRIMARY KEY,
+        label  TEXT NOT NULL,            -- one of the 34, a folder of the owner's own, or misc
+        was    TEXT,                     -- what it was filed under before its first correction
+        how    TEXT NOT NULL,            -- moved, command, imported
+        note   TEXT,
+        at     REAL NOT NULL
+    ) WITHOUT ROWID;
+
+    -- Made anew for one more state, and because a sample that is missing holds no name any more.
+    CREATE TABLE samples_anew (
+        id          INTEGER PRIMARY KEY,
+        digest      TEXT NOT NULL UNIQUE,
+        state       TEXT NOT NULL
+                    CHECK (state IN ('claimed', 'placing', 'filed', 'quarantined', 'gone')),
+        label       TEXT,
+        fine        TEXT,
+        confidence  REAL,
+        path        TEXT,                -- where it was last, if it is missing
+        source      TEXT NOT NULL,
+        inbox       TEXT NOT NULL,
+        pack        TEXT NOT NULL,
+        name        TEXT NOT NULL,
+        size        INTEGER NOT NULL,
+        mtime_ns    INTEGER NOT NULL,
+        device      INTEGER NOT NULL,
+        inode       INTEGER NOT NULL,
+        mode        TEXT,
+        reason      TEXT,
+        model       TEXT,
+        duration    REAL,
+        retained    INTEGER NOT NULL DEFAULT 0,
+        added       REAL NOT NULL,
+        review      TEXT,
+        tag         TEXT,
+        missing     REAL,                -- Unix time since which it isn't in its place
+        seen_ns     INTEGER,             -- mtime in the archive where that isn't the source's
+        moving_to   TEXT                 -- where a command is moving it right now
+    );
+    INSERT INTO samples_anew
+        SELECT id, digest, state, label, fine, confidence, path, source, inbox, pack, name, size,
+               mtime_ns, device, inode, mode, reason, model, duration, retained, added, review,
+               tag, NULL, NULL, NULL
+        FROM samples;
+    DROP TABLE samples;
+    ALTER TABLE samples_anew RENAME TO samples;
+    CREATE INDEX samples_by_label ON samples (state, label, fine);
+    CREATE INDEX samples_by_added ON samples (added);
+    CREATE INDEX samples_by_confidence ON samples (confidence);
+    CREATE UNIQUE INDEX samples_by_path ON samples (path) WHERE missing IS NULL;
+    CREATE INDEX samples_missing ON samples (size) WHERE missing IS NOT NULL;
+    CREATE INDEX samples_moving ON samples (moving_to) WHERE moving_to IS NOT NULL;
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 
@@ -113,6 +168,8 @@ def migrate(connection: sqlite3.Connection) -> None:
             hint="upgrade drumwatchd, or point index.path at another file",
         )
     if version < SCHEMA_VERSION:
+        # A table that is made anew is dropped first, and what refers to it has to outlive that.
+        connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("BEGIN IMMEDIATE")
         try:
             _take_steps(connection)

@@ -30,6 +30,8 @@ class Counts:
         by_label: filed samples; the canonical labels and misc always, others as found.
         in_work: samples between their claim and their place.
         duplicates: times that content came again, by the history.
+        corrections: contents of which the owner said what they are.
+        gone: samples that were filed and are in the archive no more.
         quarantined: samples that can't be judged.
         errors: inbox files that failed and stay there.
         failures: the newest of them.
@@ -39,6 +41,8 @@ class Counts:
     by_label: Mapping[str, int]
     in_work: int = 0
     duplicates: int = 0
+    corrections: int = 0
+    gone: int = 0
     quarantined: int = 0
     errors: int = 0
     failures: Sequence[Remembered] = ()
@@ -76,6 +80,31 @@ class InboxStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveStatus:
+    """The archive. Times are Unix times; None where nothing is known.
+
+    Attributes:
+        root: absolute.
+        mode: how samples are filed.
+        free: bytes free; None if that can't be told.
+        watched: ``native`` or ``poll``; None while no daemon runs.
+        last_rescan: when it was last looked through.
+        untracked: audio files in class folders that the index doesn't know, at that time.
+        unreadable_folders: folders that couldn't be looked into.
+        degraded: why it can't be looked through.
+    """
+
+    root: str
+    mode: str
+    free: int | None = None
+    watched: str | None = None
+    last_rescan: float | None = None
+    untracked: int = 0
+    unreadable_folders: int = 0
+    degraded: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything that `status` prints.
 
@@ -89,7 +118,6 @@ class Status:
         oldest_since: Unix time since which the oldest of them waits.
         model: id of the model in use; None if it can't be told.
         index_size: bytes, with the write-ahead log; None if there is no index yet.
-        archive_free: bytes free for the archive; None if that can't be told.
     """
 
     now: float
@@ -105,9 +133,7 @@ class Status:
     inboxes: tuple[InboxStatus, ...]
     index_path: str
     index_size: int | None
-    archive_root: str
-    archive_mode: str
-    archive_free: int | None
+    archive: ArchiveStatus
 
     @property
     def oldest_seconds(self) -> float | None:
@@ -161,9 +187,7 @@ def read_status(
         inboxes=_join_inboxes(inboxes, said.get("inboxes"), running),
         index_path=index_path,
         index_size=_index_size(index_path),
-        archive_root=archive_root,
-        archive_mode=archive_mode,
-        archive_free=_free_bytes(archive_root),
+        archive=_archive_status(archive_root, archive_mode, said.get("archive"), running),
     )
 
 
@@ -181,19 +205,23 @@ def read_counts(index_path: str) -> Counts:
 
 def _count(reader: Reader) -> Counts:
     by_label = dict.fromkeys((*CANONICAL_LABELS, MISC), 0)
-    in_work = quarantined = 0
+    in_work = quarantined = gone = 0
     for (state, label), count in reader.count_samples().items():
         if state == "filed":
             name = label or MISC
             by_label[name] = by_label.get(name, 0) + count
         elif state == "quarantined":
             quarantined += count
+        elif state == "gone":
+            gone += count
         else:
             in_work += count
     return Counts(
         by_label=by_label,
         in_work=in_work,
         duplicates=reader.count_events("duplicate"),
+        corrections=reader.count_corrections(),
+        gone=gone,
         quarantined=quarantined,
         errors=reader.count_remembered("failed"),
         failures=reader.failures(limit=SHOWN_FAILURES),
@@ -220,6 +248,20 @@ def _join_inboxes(
         # The daemon may still watch an inbox that was taken out of the file.
         joined += [_inbox_status(path, "auto", entry, running) for path, entry in live.items()]
     return tuple(joined)
+
+
+def _archive_status(root: str, mode: str, said: object, running: bool) -> ArchiveStatus:
+    entry = _mapping(said)
+    return ArchiveStatus(
+        root=root,
+        mode=mode,
+        free=_free_bytes(root),
+        watched=_text(entry.get("mode")) if running else None,
+        last_rescan=_number(entry.get("last_rescan"), float),
+        untracked=_number(entry.get("untracked"), int) or 0,
+        unreadable_folders=_number(entry.get("unreadable_folders"), int) or 0,
+        degraded=_text(entry.get("degraded")) if running else None,
+    )
 
 
 def _inbox_status(path: str, watch: str, entry: Mapping[str, Any], running: bool) -> InboxStatus:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from drumwatchd.analysis.result import Analysis
@@ -52,7 +52,12 @@ class Index:
             self._connection.close()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it, or nothing.
+
+        Raises:
+            IndexStoreError: the index can't be written.
+        """
         with self._lock:
             self._check_in_place()
             try:
@@ -88,7 +93,12 @@ class Index:
                 self._connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, to read.
+
+        Raises:
+            IndexStoreError: the index can't be read.
+        """
         with self._lock:
             try:
                 yield self._connection
@@ -101,7 +111,7 @@ class Index:
 
     def meta(self, key: str, default: str) -> str:
         """The value stored under `key`; `default` is stored first where there is none."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, default))
             query = "SELECT value FROM meta WHERE key = ?"
             return str(connection.execute(query, (key,)).fetchone()[0])
@@ -111,7 +121,7 @@ class Index:
     def claim(self, source: Source, digest: str) -> Claim:
         """Claim content for one source; the unique constraint decides who was first."""
         now = self._clock()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             cursor = connection.execute(
                 """INSERT INTO samples (digest, state, source, inbox, pack, name, size, mtime_ns,
                                         device, inode, added)
@@ -133,7 +143,7 @@ class Index:
         """
         verdict = analysis.verdict
         try:
-            with self._transaction() as connection:
+            with self.transaction() as connection:
                 connection.execute(
                     """UPDATE samples SET state = 'placing', label = ?, fine = ?, confidence = ?,
                               path = ?, name = ?, mode = ?, reason = ?, review = ?, tag = ?,
@@ -163,31 +173,31 @@ class Index:
     def filed(self, row: Row, relative: str | None, *, remember: bool) -> None:
         """The sample stands in the archive; `remember` its source where that stays."""
         now = self._clock()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "UPDATE samples SET state = 'filed', added = ? WHERE id = ?", (now, row.id)
             )
-            self._record(connection, row.digest, "filed", relative, {"source": row.source.path})
+            self.record(connection, row.digest, "filed", relative, {"source": row.source.path})
             if remember:
                 self._remember(connection, row.source, "filed", row.digest, None)
 
     def quarantined(self, row: Row, relative: str | None, reason: str) -> None:
         """The sample can't be judged; `relative` is its place in quarantine, None if it stays."""
         name = row.source.name if relative is None else os.path.basename(relative)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 """UPDATE samples SET state = 'quarantined', reason = ?, path = ?, name = ?
                    WHERE id = ?""",
                 (reason, optional_to_db(relative), to_db(name), row.id),
             )
-            self._record(connection, row.digest, "quarantined", relative, {"reason": reason})
+            self.record(connection, row.digest, "quarantined", relative, {"reason": reason})
             if relative is None:
                 self._remember(connection, row.source, "failed", row.digest, reason)
 
     def reserve_quarantine(self, row_id: int, relative: str, reason: str) -> bool:
         """Write down the place in quarantine before the file goes there; False if it is taken."""
         try:
-            with self._transaction() as connection:
+            with self.transaction() as connection:
                 connection.execute(
                     """UPDATE samples SET state = 'placing', label = NULL, path = ?, reason = ?,
                               mode = 'move' WHERE id = ?""",
@@ -201,25 +211,25 @@ class Index:
 
     def release(self, row: Row, event: str, reason: str) -> None:
         """Forget a row whose file is free again (gone, changed, or to be tried later)."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM analyses WHERE sample_id = ?", (row.id,))
             connection.execute("DELETE FROM samples WHERE id = ?", (row.id,))
-            self._record(connection, row.digest, event, row.source.path, {"reason": reason})
+            self.record(connection, row.digest, event, row.source.path, {"reason": reason})
 
     def retain(self, row: Row, reason: str) -> None:
         """The sample is archived but its source can't be removed; don't try for ever."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("UPDATE samples SET retained = 1 WHERE id = ?", (row.id,))
-            self._record(
+            self.record(
                 connection, row.digest, "source retained", row.source.path, {"reason": reason}
             )
             self._remember(connection, row.source, "filed", row.digest, reason)
 
     def duplicate(self, source: Source, original: Row, action: str, *, remember: bool) -> None:
         """Record that `source` holds what `original` already has."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             detail = {"original": original.path or original.source.path, "action": action}
-            self._record(connection, original.digest, "duplicate", source.path, detail)
+            self.record(connection, original.digest, "duplicate", source.path, detail)
             if remember:
                 self._remember(connection, source, "duplicate", original.digest, None)
 
@@ -227,20 +237,20 @@ class Index:
         """The source of a row was touched, its content is what it was; don't look again."""
         outcome: Outcome = "filed" if row.state == "filed" else "failed"
         reason = row.reason if outcome == "failed" else None
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             self._remember(connection, source, outcome, row.digest, reason)
 
     def failed(self, source: Source, reason: str) -> None:
         """Record a file that stays where it is, with the reason."""
-        with self._transaction() as connection:
-            self._record(connection, None, "failed", source.path, {"reason": reason})
+        with self.transaction() as connection:
+            self.record(connection, None, "failed", source.path, {"reason": reason})
             self._remember(connection, source, "failed", None, reason)
 
     # -- what stays in the inbox ----------------------------------------------------------------
 
     def is_remembered(self, source: Source) -> bool:
         """Whether this very file was dealt with and stays where it is."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(
                 "SELECT size, mtime_ns FROM remembered WHERE path = ?", (to_db(source.path),)
             ).fetchone()
@@ -248,27 +258,36 @@ class Index:
 
     def forget(self, path: str, event: str = "retried") -> None:
         """Look at an inbox file again at the next scan."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM remembered WHERE path = ?", (to_db(path),))
-            self._record(connection, None, event, path, {})
+            self.record(connection, None, event, path, {})
 
     def remembered(self, outcome: Outcome) -> list[str]:
         """Paths of the inbox files that stay with this outcome."""
         query = "SELECT path FROM remembered WHERE outcome = ? ORDER BY path"
-        with self._reading() as connection:
+        with self.reading() as connection:
             return [from_db(path) for (path,) in connection.execute(query, (outcome,))]
 
     # -- rows -----------------------------------------------------------------------------------
 
     def row(self, row_id: int) -> Row | None:
         """One row by its id."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             return self._row(connection, "id = ?", row_id)
+
+    def row_of(self, digest: str) -> Row | None:
+        """The row of one content."""
+        with self.reading() as connection:
+            return self._row(connection, "digest = ?", digest)
+
+    def now(self) -> float:
+        """Unix time by the index's clock."""
+        return self._clock()
 
     def rows_in(self, *states: str) -> list[Row]:
         """All rows in these states, oldest first."""
         marks = ", ".join("?" * len(states))
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute(
                 f"SELECT {SAMPLE_COLUMNS} FROM samples WHERE state IN ({marks}) ORDER BY id",  # noqa: S608 - marks only
                 states,
@@ -287,7 +306,7 @@ class Index:
     def count_filed(self) -> dict[str, int]:
         """How many samples each label has in the archive."""
         query = "SELECT label, count(*) FROM samples WHERE state = 'filed' GROUP BY label"
-        with self._reading() as connection:
+        with self.reading() as connection:
             return dict(connection.execute(query).fetchall())
 
     def manifest_rows(
@@ -298,26 +317,48 @@ class Index:
         query = f"""SELECT name, digest, label, fine, confidence, top, model, added, source, path
                     FROM samples JOIN analyses ON sample_id = id
                     WHERE state = 'filed' AND {where} ORDER BY added, id"""  # noqa: S608 - constant text
-        with self._reading() as connection:
+        with self.reading() as connection:
             yield from connection.execute(query, (value,))
 
     def manifest_states(self) -> dict[str, tuple[int, int]]:
         """Rows and bytes of each manifest as last made durable."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             found = connection.execute("SELECT label, rows, size FROM manifests").fetchall()
         return {label: (rows, size) for label, rows, size in found}
 
     def set_manifest_states(self, states: Mapping[str, tuple[int, int]]) -> None:
-        """Note how far the manifests on disk follow the index."""
-        with self._transaction() as connection:
+        """Note how far the manifests on disk follow the index; one that went out of date stays so."""
+        with self.transaction() as connection:
             connection.executemany(
-                "INSERT OR REPLACE INTO manifests VALUES (?, ?, ?)",
+                """INSERT INTO manifests VALUES (?, ?, ?) ON CONFLICT (label) DO UPDATE
+                   SET rows = excluded.rows, size = excluded.size WHERE size >= 0""",
                 [(label, rows, size) for label, (rows, size) in states.items()],
             )
 
+    def manifests_out_of_date(self) -> list[str]:
+        """Labels whose manifest has lines that a correction made wrong."""
+        with self.reading() as connection:
+            found = connection.execute("SELECT label FROM manifests WHERE size < 0").fetchall()
+        return [label for (label,) in found]
+
+    def begin_manifest(self, label: str) -> None:
+        """A manifest is about to be written anew: what goes out of date from now on is noted again."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE manifests SET size = 0 WHERE label = ? AND size < 0", (label,)
+            )
+
+    def outdate_manifests(self, connection: sqlite3.Connection, labels: Iterable[str]) -> None:
+        """As a part of a transaction: the manifests of these labels have to be written anew."""
+        connection.executemany(
+            """INSERT INTO manifests VALUES (?, 0, -1) ON CONFLICT (label) DO UPDATE
+               SET size = -1""",
+            [(label,) for label in labels],
+        )
+
     # -- inside a transaction -------------------------------------------------------------------
 
-    def _record(
+    def record(
         self,
         connection: sqlite3.Connection,
         digest: str | None,
@@ -325,6 +366,7 @@ class Index:
         path: str | None,
         detail: Mapping[str, Any],
     ) -> None:
+        """Add a line to the history, as a part of a transaction."""
         connection.execute(
             "INSERT INTO history (digest, at, event, path, detail) VALUES (?, ?, ?, ?, ?)",
             (digest, self._clock(), event, optional_to_db(path), json.dumps(detail)),
@@ -376,9 +418,9 @@ def _connect(path: str) -> sqlite3.Connection:
             stack.callback(connection.close)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA cache_size = -2000")
             migrate(connection)
+            connection.execute("PRAGMA foreign_keys = ON")
         except (OSError, sqlite3.Error) as error:
             raise IndexStoreError(
                 f"the index can't be opened ({error})",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from drumwatchd.errors import QueryError
 from drumwatchd.index.ranges import BYTE_UNITS, FRACTION_UNITS, SECOND_UNITS
 
-STATES = ("claimed", "placing", "filed", "quarantined")
+STATES = ("claimed", "placing", "filed", "quarantined", "gone")
 MODES = ("move", "copy", "hardlink", "symlink", "none")
 WORD = "word"  # the value, or a part of it, ignoring case
 LABEL = "label"  # the whole value, ignoring case
@@ -23,7 +23,7 @@ KINDS: Mapping[str, str | Mapping[str, float]] = {
     "confidence": FRACTION_UNITS, "added": TIME, "source": PLACE, "pack": WORD,
     "digest": DIGEST, "model": WORD, "state": LABEL, "duration": SECOND_UNITS,
     "size": BYTE_UNITS, "inbox": PLACE, "mode": LABEL, "reason": WORD, "retained": FLAG,
-    "review": FLAG, "tag": LABEL,
+    "review": FLAG, "tag": LABEL, "corrected": FLAG,
 }  # fmt: skip
 FIELDS = tuple(KINDS)
 CHOICES = {"state": STATES, "mode": MODES}
