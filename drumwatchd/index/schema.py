@@ -96,6 +96,16 @@ MIGRATIONS = (
     -- What is finer than the fine label, as "open" of a hi-hat; NULL where nothing is.
     ALTER TABLE samples ADD COLUMN tag TEXT;
     """,
+    """
+    CREATE TABLE corrections (
+        digest TEXT PRIMARY KEY,   -- the content; outlives the sample's row
+        label  TEXT NOT NULL,      -- what the owner says: one of the 34, a folder of the owner's own, or misc
+        was    TEXT,               -- what it was filed under before its first correction
+        how    TEXT NOT NULL,      -- moved, command, imported
+        note   TEXT,
+        at     REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 
