@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -332,7 +333,9 @@ def adapt(
     """
     os.environ.update(SINGLE_THREADED)
     if scheduled:
-        os.nice(19)
+        # Where a service's filter forbids it, the service has a priority of its own.
+        with contextlib.suppress(OSError):
+            os.nice(19)
     from drumwatchd.analysis.model_card import shipped_model
     from drumwatchd.config import find_config, load_config
 
