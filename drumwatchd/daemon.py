@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from drumwatchd import notify
-from drumwatchd.analysis.model_card import ModelCard, shipped_model
+from drumwatchd.analysis.model_card import ModelCard, read_card, shipped_model
 from drumwatchd.analysis.model_store import choose, store_folder
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.analysis.workers import Workers, worker_count
@@ -190,6 +190,8 @@ def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
         card = check_start(config)
         index = open_index(index_path, config.index.hash_algorithm)
         stack.callback(index.close)
+        # An upgrade may bring another network under the same id: embeddings from before are another's.
+        index.meta(read_card(_configured(config.classify)).network_key, repr(time.time()))
         settings = _archive_settings(config, index)
         _check_archive(settings, index)
         manifests = Manifests(settings.root, index)

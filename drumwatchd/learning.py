@@ -55,6 +55,7 @@ class Retraining:
         ]  # fmt: skip
         self._store = store
         self._due = now + FIRST_SECONDS
+        self._known: set[str] = set()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -102,7 +102,12 @@ def base_of(folder: Path) -> Head:
 def write_lessons(
     shelf: Shelf, lessons: tuple[Sequence[str], np.ndarray, Sequence[str]], *, model: str, at: float
 ) -> list[str]:
-    """Put corrections and what was heard into an index; return the digests."""
+    """Put corrections and what was heard into an index; return the digests.
+
+    The shipped network judges under its id since a day before.
+    """
+    since = (read_card(shipped_model()).network_key, repr(at - 86_400.0))
+    shelf.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", since)
     digests = []
     for number, (label, embedding, pack) in enumerate(zip(*lessons, strict=True)):
         row = shelf.add(f"{len(shelf.rows)}.wav", label="misc", fine="Tom", pack=pack, model=model)

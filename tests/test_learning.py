@@ -16,7 +16,9 @@ import pytest
 import drums
 import lessons
 from drumwatchd.analysis import model_store
+from drumwatchd.analysis.model_card import read_card
 from drumwatchd.analysis.model_store import store_folder
+from drumwatchd.index.reader import open_reader
 from drumwatchd.learning import DAY_SECONDS, FIRST_SECONDS, ModelWatch, Retraining
 from home import Home, wait_for
 from test_model_store import put
@@ -178,3 +180,15 @@ def test_killing_an_adaptation_leaves_a_model_that_judges(tmp_path: Path) -> Non
         choice = model_store.choose(store_of(home), base)
         assert choice.problem is None
     adapt(home)
+
+
+def test_the_index_keeps_since_when_a_network_judges(home: Home) -> None:
+    """From its first start on, and not from the last one."""
+    key = read_card(lessons.shipped_model()).network_key
+    kept = []
+    for _ in range(2):
+        home.drumwatchd("scan", "--quiet")
+        with open_reader(str(home.folder / "state" / "index.sqlite3")) as reader:
+            kept.append(reader.meta(key))
+    assert kept[0] == kept[1]
+    assert float(kept[0] or 0) == pytest.approx(time.time(), abs=120)

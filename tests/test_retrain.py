@@ -130,6 +130,19 @@ def test_embeddings_of_another_network_teach_nothing(school: School) -> None:
     assert school.retrain().n_unusable == 12
 
 
+def test_embeddings_from_before_an_upgrade_teach_nothing(school: School) -> None:
+    """Another network may have judged under the same id: the index knows since when this one does."""
+    key = read_card(school.model).network_key
+    for since, n_usable in ((repr(NOW), 0), (None, 0), (repr(NOW - 7200), 24)):
+        with open_shelf(school.index) as shelf:
+            lessons.write_lessons(shelf, lessons.owner(24), model=BASE, at=NOW)
+            shelf.connection.execute("UPDATE meta SET value = ? WHERE key = ?", (since or "", key))
+            if since is None:
+                shelf.connection.execute("DELETE FROM meta")
+        assert school.retrain(min_corrections=99).n_usable == n_usable
+        Path(school.index).unlink()
+
+
 def test_labels_that_are_no_folders_teach_nothing(school: School) -> None:
     """A name with a slash or a leading dot would file outside of its class."""
     _, heard, packs = lessons.owner(12)

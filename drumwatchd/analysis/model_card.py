@@ -149,6 +149,11 @@ class ModelCard:
         return str(self.details.get("sha256", ""))
 
     @property
+    def network_key(self) -> str:
+        """Under this the index keeps when this network first judged under this id."""
+        return f"network {self.id} {self.backbone[:16]}"
+
+    @property
     def is_adapted(self) -> bool:
         """Whether it was made from another model by what an owner corrected."""
         return self.head is not None and self.head.base is not None

@@ -275,12 +275,12 @@ class Reader:
 
     def lessons(self) -> list[Lesson]:
         """What was corrected, oldest first."""
-        sql = """SELECT corrections.digest, corrections.label, at, samples.model, pack, embedding
+        sql = """SELECT corrections.digest, corrections.label, at, samples.model, added, pack, embedding
                  FROM corrections LEFT JOIN samples USING (digest)
                  LEFT JOIN analyses ON sample_id = samples.id ORDER BY at, corrections.digest"""
         return [
-            Lesson(digest, label, at, model, from_db(pack or ""), embedding)
-            for digest, label, at, model, pack, embedding in self._all(sql)
+            Lesson(digest, label, at, model, added, from_db(pack or ""), embedding)
+            for digest, label, at, model, added, pack, embedding in self._all(sql)
         ]
 
     # -- counts -------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ class Lesson:
         label: what the owner says.
         at: when, Unix time.
         model: id of the model that judged; None where the sample is gone.
+        filed: when it was filed, Unix time; None where the sample is gone.
         pack: folders between the inbox and the file.
         embedding: little-endian float16; None where there is none.
     """
@@ -34,6 +35,7 @@ class Lesson:
     label: str
     at: float
     model: str | None
+    filed: float | None
     pack: str
     embedding: bytes | None
 

@@ -215,7 +215,9 @@ def _corpus_loss(p: Array, target: Array, folds: Array, folded: Array) -> tuple[
 def _correction_loss(p: Array, wanted: Array) -> tuple[float, Array]:
     """What is missing of the outputs that would do, as the negative logarithm, summed; its slope."""
     hit = np.maximum((p * wanted).sum(axis=1, keepdims=True), _LEAST)
-    return -float(np.log(hit).sum()), p - p * wanted / hit
+    # Where no output would do there is nothing to learn.
+    can_be = wanted.any(axis=1, keepdims=True)
+    return -float(np.log(hit).sum()), can_be * (p - p * wanted / hit)
 
 
 def _weight_of_one(n_corpus: int, n_corrections: int, settings: AdaptSettings) -> float:

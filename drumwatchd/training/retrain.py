@@ -90,7 +90,9 @@ def retrain(settings: RetrainSettings, now: float) -> Report:
     store = model_store.store_folder(settings.index_path)
     with open_reader(settings.index_path) as reader:
         lessons = reader.lessons()
-    usable = [lesson for lesson in lessons if _is_usable(lesson, base)]
+        since = reader.meta(base.network_key)
+    first = float("inf") if since is None else float(since)
+    usable = [lesson for lesson in lessons if _is_usable(lesson, base, first)]
     n_unusable = len(lessons) - len(usable)
     said = {lesson.digest: lesson.label for lesson in usable}
     n_new = len(said.items() - _learned(_newest(store, base)).items())
@@ -177,11 +179,18 @@ def _files(
     }
 
 
-def _is_usable(lesson: Lesson, base: ModelCard) -> bool:
-    """Whether the index keeps what this very network made of the sound, and the label is a name."""
+def _is_usable(lesson: Lesson, base: ModelCard, first: float) -> bool:
+    """Whether the index keeps what this very network made of the sound, and the label is a name.
+
+    Args:
+        lesson: a correction.
+        base: the model that is adapted.
+        first: when its network first judged under its id; before, another one did.
+    """
     if lesson.embedding is None or len(lesson.embedding) != 2 * base.embedding_size:
         return False
-    of_ours = lesson.model == base.id or (lesson.model or "").startswith(_family(base))
+    of_base = lesson.model == base.id and (lesson.filed or 0.0) >= first
+    of_ours = of_base or (lesson.model or "").startswith(_family(base))
     if not of_ours or not np.isfinite(_embedding(lesson)).all():
         return False
     return lesson.label == MISC or (lesson.label.isprintable() and _can_be_a_folder(lesson.label))
