@@ -47,7 +47,7 @@ def sounds(label: str, count: int, seed: int, *, like: str = "", share: float = 
     return np.maximum(middle + noise, 0.0).astype(np.float32)
 
 
-def replay(per_label: int = 30, seed: int = 0) -> Replay:
+def replay(per_label: int = 20, seed: int = 0) -> Replay:
     """A corpus of every label; a third of the kits is held out."""
     truth = np.repeat(np.arange(len(FINE_LABELS)), per_label)
     kits = np.arange(len(truth)) % N_KITS

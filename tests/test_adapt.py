@@ -32,6 +32,7 @@ from drumwatchd.training.gate import (
     GateSettings,
     Judgement,
     chance_of,
+    chance_of_one_kind,
     judge_candidate,
     kit_accuracy,
 )
@@ -39,7 +40,7 @@ from drumwatchd.training.replay import Replay, add_to_model, head_of, read_repla
 from test_training_data import write_tree
 
 SETTINGS, GATE = AdaptSettings(), GateSettings(n_shuffles=999)
-FEW_SEEDS = 25
+FEW_SEEDS = 20
 
 
 @cache
@@ -239,11 +240,27 @@ def test_a_loss_on_the_corpus_is_too_dear() -> None:
 
 
 def test_corrections_of_one_kind_can_pass() -> None:
-    """Shuffling them would change nothing, so it isn't asked."""
+    """Shuffling them would change nothing; they are unlike the sounds of the corpus, though."""
     heard = np.stack([lessons.owner(3, seed=n)[1][0] for n in range(12)])
-    judgement = judged(lessons.corrections(["Kick"] * 12, heard, [f"p{n % 4}" for n in range(12)]))
-    assert judgement.passed, judgement
-    assert judgement.figures["chance"] is None
+    packs = [f"p{n % 4}" for n in range(12)]
+    for saying in ("Kick", "My kicks"):
+        judgement = judged(lessons.corrections([saying] * 12, heard, packs))
+        assert judgement.passed, judgement
+
+
+def test_one_folder_for_just_anything_does_not_pass() -> None:
+    """A handful of sounds without anything in common, all moved to one place."""
+    passed = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        labels = rng.choice(["Kick", "Snare", "Hihat", "Tom", "Ride", "Clap", "Vox"], 14)
+        heard = np.stack(
+            [lessons.sounds(label, 1, 900 + 50 * seed + n)[0] for n, label in enumerate(labels)]
+        )
+        said = [("Crash", "My box")[seed % 2]] * 14
+        judgement = judged(lessons.corrections(said, heard, [f"p{n % 5}" for n in range(14)]))
+        passed.append(judgement.passed)
+    assert passed == [False] * 12
 
 
 def test_without_held_out_sounds_nothing_passes() -> None:
@@ -276,6 +293,8 @@ def test_chance_counts_shuffles_that_do_as_well() -> None:
     sure = np.where(np.eye(4)[said] > 0, 0.0, -5.0).astype(np.float32)
     assert chance_of(sure, said, GATE) == pytest.approx(1 / 1000)
     assert chance_of(np.zeros((20, 4), np.float32), said, GATE) == 1.0
+    assert chance_of_one_kind(np.zeros(9), np.full(90, -5.0), GATE) == pytest.approx(1 / 1000)
+    assert chance_of_one_kind(np.zeros(9), np.zeros(90), GATE) == 1.0
 
 
 def test_kits_count_alike() -> None:

@@ -10,7 +10,7 @@ Three questions, all on sounds that the judged head didn't learn from:
    then even where labels were drawn from a hat, while the active one is wrong by nature: else nobody
    had corrected it. So what was said has to be likelier, by the heads of the second question, than
    the same labels shuffled: for a mistaken sound, too, the truth is seldom the last thing it sounds
-   like.
+   like. Where nearly all say the same, it has to be likelier of these sounds than of the corpus's.
 
 References:
     Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005.
@@ -52,7 +52,7 @@ class GateSettings:
         most_lost: of the accuracy on the held-out sounds, averaged over kits, as a fraction.
         chance: so seldom may shuffled labels do as well.
         one_kind: where a larger share of the corrections says the same, shuffling changes next to
-            nothing and tells nothing; the question is left out.
+            nothing and tells nothing; then they are compared with sounds of the corpus.
         n_folds: of the cross-validation.
         n_shuffles: how often labels are shuffled.
         seed: of the shuffles.
@@ -109,7 +109,7 @@ def judge_candidate(
     everything = np.ones(len(folds), dtype=bool)
     likelihood, right = _cross_validated(base, replay, corrections, everything, folds, adapt)
     _, right_before = _cross_validated(base, replay, corrections, known, folds, adapt)
-    chance = chance_of(likelihood[~known], corrections.said[~known], gate)
+    chance = _chance(candidate, held_out, corrections, likelihood, ~known, gate)
     figures = {
         "n_corrections": len(folds),
         "n_new": int((~known).sum()),
@@ -146,7 +146,7 @@ def _faults(
         )
     if chance is not None and chance > gate.chance:
         faults.append(
-            "the new corrections are hardly likelier than shuffled ones: too few of them yet, or "
+            "what the new corrections say is hardly likelier than chance: too few of them yet, or "
             "they contradict what is heard"
         )
     return faults
@@ -168,16 +168,53 @@ def kit_accuracy(head: Head, replay: Replay) -> float:
     return float((np.bincount(kits, weights=right) / np.bincount(kits)).mean())
 
 
-def chance_of(likelihood: Array, said: Rows, gate: GateSettings) -> float | None:
-    """How often shuffled labels are as likely; None where shuffling tells nothing.
+def _chance(
+    candidate: Head,
+    held_out: Replay,
+    corrections: Corrections,
+    likelihood: Array,
+    new: Mask,
+    gate: GateSettings,
+) -> float | None:
+    """How often chance does as well as the new corrections; None where there are none."""
+    if not new.any():
+        return None
+    said = corrections.said[new]
+    commonest = int(np.bincount(said).argmax())
+    if (said == commonest).mean() <= gate.one_kind:
+        return chance_of(likelihood[new], said, gate)
+    wanted = corrections.wanted[commonest]
+    others = held_out.part(~wanted[held_out.truth])
+    p = probabilities_on(candidate, others.embeddings, corrections.labels)
+    of_others = np.log(np.maximum(p @ wanted, _RULED_OUT))
+    return chance_of_one_kind(likelihood[new][said == commonest, commonest], of_others, gate)
+
+
+def chance_of_one_kind(likelihood: Array, of_others: Array, gate: GateSettings) -> float:
+    """How often as many sounds out of all are as likely to be what was said of some.
+
+    Args:
+        likelihood: logarithm of how likely it is of the sounds that it was said of [shape=(n,)].
+        of_others: the same of sounds that it is wrong of [shape=(n_others,)].
+        gate: how often to draw.
+    """
+    generator = np.random.default_rng(gate.seed)
+    every, truth = np.concatenate([likelihood, of_others]), likelihood.sum()
+    as_good = sum(
+        generator.choice(every, len(likelihood), replace=False).sum() >= truth
+        for _ in range(gate.n_shuffles)
+    )
+    return float((1 + as_good) / (1 + gate.n_shuffles))
+
+
+def chance_of(likelihood: Array, said: Rows, gate: GateSettings) -> float:
+    """How often shuffled labels are as likely.
 
     Args:
         likelihood: logarithm of how likely each saying is of each sound [shape=(n, n_sayings)].
         said: the true ones [shape=(n,)].
         gate: how often to shuffle.
     """
-    if not len(said) or np.bincount(said).max() > gate.one_kind * len(said):
-        return None
     rows = np.arange(len(said))
     generator = np.random.default_rng(gate.seed)
     truth = likelihood[rows, said].sum()
