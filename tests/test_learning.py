@@ -21,6 +21,7 @@ from drumwatchd.analysis.model_store import store_folder
 from drumwatchd.index.reader import open_reader
 from drumwatchd.learning import DAY_SECONDS, FIRST_SECONDS, ModelWatch, Retraining
 from home import Home, wait_for
+from test_head import OWN, with_own
 from test_model_store import put
 from test_retrain import BASE, adapt, taught_home
 
@@ -102,6 +103,19 @@ def test_a_running_daemon_takes_the_new_model(home: Home) -> None:
     log = home.log_text()
     assert log.count("model changed") == 2
     assert log.count("model refused") == 1
+
+
+def test_samples_are_filed_in_a_folder_of_ones_own(home: Home, tmp_path: Path) -> None:
+    """It needs no configuration, and has its manifest and its count as every other."""
+    put(store_of(home), tmp_path / "work" / "own", "own", 3, head=with_own(99.0))
+    home.drumwatchd("promote", "own")
+    drums.write(home.inbox / "boom.wav", "kick")
+    home.drumwatchd("scan", "--quiet")
+    assert (home.archive / OWN / "boom.wav").is_file()
+    assert "boom.wav" in (home.archive / "_manifests" / f"{OWN}.csv").read_text()
+    assert home.status()["files"]["by_label"][OWN] == 1
+    assert [row["label"] for row in home.ls(f"label:{OWN}")] == [OWN]
+    home.drumwatchd("validate-mapping", os.path.join(store_of(home), "own"))
 
 
 def test_a_change_is_told_once(home: Home) -> None:

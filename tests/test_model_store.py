@@ -17,6 +17,7 @@ import pytest
 import drums
 from drumwatchd.analysis import model_store
 from drumwatchd.analysis.analyse import analyse
+from drumwatchd.analysis.head import Head
 from drumwatchd.analysis.model_card import read_card, shipped_model
 from drumwatchd.analysis.model_store import Standing
 from drumwatchd.analysis.settings import AnalysisSettings
@@ -39,10 +40,16 @@ def store(tmp_path: Path) -> str:
 
 
 def put(
-    store: str, work: Path, name: str, made: float, *, passed: bool = True, **card: object
+    store: str,
+    work: Path,
+    name: str,
+    made: float,
+    *,
+    passed: bool = True,
+    head: Head | None = None,
 ) -> None:
-    """Add an adapted model that hears as the shipped one."""
-    source = adapted(work, shipped_head(), id=name, **card)
+    """Add an adapted model that hears as the shipped one, or by `head`."""
+    source = adapted(work, head or shipped_head(), id=name)
     files: dict[str, bytes | Path] = {file: (source / file).read_bytes() for file in FILES}
     files |= {"head.npz": (source / "head.npz").read_bytes()}
     files |= {"model.tflite": shipped_model() / "model.tflite"}
