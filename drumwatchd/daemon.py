@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from drumwatchd import notify
-from drumwatchd.analysis.model_card import ModelCard, read_card, shipped_model, verify_weights
+from drumwatchd.analysis.model_card import ModelCard, read_card, shipped_model
+from drumwatchd.analysis.model_store import choose, store_folder
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.analysis.workers import Workers, worker_count
 from drumwatchd.archive.archive import Archive, ArchiveSettings, check_usable
@@ -27,6 +28,7 @@ from drumwatchd.inbox.intake import Inbox, InboxSettings, check_readable
 from drumwatchd.inbox.rescan import ignore_matcher
 from drumwatchd.index import lock
 from drumwatchd.index.store import Index, open_index
+from drumwatchd.learning import LOOK_SECONDS, ModelWatch, Retraining
 from drumwatchd.live import LiveFile
 from drumwatchd.log import configure as configure_log
 from drumwatchd.log import get_logger
@@ -103,11 +105,18 @@ def run(config: Config, reload: Callable[[], Config], signals: Signals) -> None:
 def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals: Signals) -> Config:
     """Go round until told to stop or given another sound configuration; return the one to use."""
     live = LiveFile(config, loop)
-    pulse = notify.watchdog_interval_seconds() or IDLE_SECONDS
+    models = ModelWatch(
+        store_folder(config.index.path), _configured(config.classify), loop.model_id
+    )
+    retraining = _retraining(config)
+    pulse = min(notify.watchdog_interval_seconds() or IDLE_SECONDS, LOOK_SECONDS)
     try:
         while not signals.stop:
             due = loop.step(time.monotonic())
             notify.watchdog()
+            if retraining is not None:
+                due = min(due, retraining.step(time.monotonic()))
+            loop.model_id = models.look()
             due = min(due, live.update(time.monotonic()))
             signals.wake.wait(max(0.0, min(due - time.monotonic(), pulse)))
             signals.wake.clear()
@@ -117,8 +126,17 @@ def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals:
                 if new is not None:
                     return new
     finally:
+        if retraining is not None:
+            retraining.stop()
         live.write()
     return config
+
+
+def _retraining(config: Config) -> Retraining | None:
+    """What has models made; under systemd a timer does."""
+    if config.path is None or config.retrain.schedule == "off" or os.environ.get("NOTIFY_SOCKET"):
+        return None
+    return Retraining(str(config.path), store_folder(config.index.path), time.monotonic())
 
 
 def _reloaded(config: Config, loop: WorkLoop, reload: Callable[[], Config]) -> Config | None:
@@ -175,11 +193,13 @@ def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
         card = check_start(config)
         index = open_index(index_path, config.index.hash_algorithm)
         stack.callback(index.close)
+        # An upgrade may bring another network under the same id: embeddings from before are another's.
+        index.meta(read_card(_configured(config.classify)).network_key, repr(time.time()))
         settings = archive_settings(config, index, card)
         _check_archive(settings, index)
         manifests = Manifests(settings.root, index)
         archive = Archive(settings, index, manifests)
-        workers = analysis_workers(config.classify, card)
+        workers = analysis_workers(config.classify, store_folder(config.index.path))
         stack.callback(workers.close)
         policies = {str(inbox.path): inbox.duplicates for inbox in config.inboxes}
         rounds = _rounds(config, index, archive, signals)
@@ -208,25 +228,28 @@ def check_start(config: Config) -> ModelCard:
     """
     for inbox in config.inboxes:
         check_readable(str(inbox.path))
-    return check_model(config.classify)
+    return check_model(config.classify, store_folder(config.index.path))
 
 
-def check_model(classify: ClassifyConfig) -> ModelCard:
-    """Read the card of the configured model, and make sure that the network is the card's.
+def check_model(classify: ClassifyConfig, store: str) -> ModelCard:
+    """The card of the model that judges: the active one in `store`, else the configured one.
 
     Raises:
-        ModelError: it can't be used.
+        ModelError: not even that can be used.
     """
-    card = read_card(classify.model or shipped_model())
-    verify_weights(card)
-    return card
+    return choose(store, _configured(classify)).card
 
 
-def analysis_workers(classify: ClassifyConfig, card: ModelCard) -> Workers:
+def _configured(classify: ClassifyConfig) -> str:
+    return classify.model or str(shipped_model())
+
+
+def analysis_workers(classify: ClassifyConfig, store: str) -> Workers:
     """The workers that judge as configured; none is started yet."""
     return Workers(
         AnalysisSettings(
-            model_dir=str(card.folder),
+            model_dir=_configured(classify),
+            store=store,
             confidence_threshold=classify.confidence_threshold,
             top_k=classify.top_k,
             target_labels=classify.target_labels,

@@ -26,7 +26,6 @@ class LiveFile:
     def __init__(self, config: Config, loop: WorkLoop) -> None:
         self._path = live_path(str(config.index.path))
         self._loop = loop
-        self._model_id = loop.model_id
         self._started = time.time()
         self._written: Mapping[str, Any] = {}
         self._next = 0.0
@@ -87,7 +86,7 @@ class LiveFile:
                 "unreadable_folders": loop.rounds.unreadable,
                 "degraded": loop.rounds.degraded,
             },
-            "model": {"id": self._model_id},
+            "model": {"id": loop.model_id},
             "degraded": None if loop.degraded is None else str(loop.degraded),
             "workers": loop.workers_alive,
         }  # fmt: skip

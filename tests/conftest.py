@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from drumwatchd.analysis.result import Analysis, Verdict
+from drumwatchd.analysis.workers import SINGLE_THREADED
 from drumwatchd.files import Source, look
 from drumwatchd.index.store import Index, open_index
+
+# As the workers have it, and before numpy is loaded: on busy cores its threads wait for each other.
+os.environ.update(SINGLE_THREADED)
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,9 @@ def home(tmp_path: Path) -> Path:
         "drumwatchd.desk",
         "drumwatchd.cli.setup",
         "drumwatchd.cli.mapping",
+        "drumwatchd.cli.models",
+        "drumwatchd.learning",
+        "drumwatchd.analysis.model_store",
         "drumwatchd.analysis.workers",
         "drumwatchd.analysis.model_card",
     ],
@@ -83,7 +86,8 @@ def test_the_daemons_own_process_imports_no_audio_no_model_and_no_rich(module: s
 
 
 @pytest.mark.parametrize(
-    "command", [["status", "--json"], ["ls", "--json"], ["check-config"], ["validate-mapping"]]
+    "command",
+    [["status", "--json"], ["ls", "--json"], ["check-config"], ["validate-mapping"], ["models"]],
 )
 def test_quick_commands_import_only_what_they_need(command: list[str], home: Path) -> None:
     """A question is answered without numpy, a model, a logger or the watcher."""

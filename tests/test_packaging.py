@@ -80,6 +80,14 @@ def test_the_wheel_carries_the_model_of_the_checkout(unpacked: Path) -> None:
     assert (unpacked / MODEL / "model.tflite").read_bytes() == source.read_bytes()
 
 
+def test_the_wheel_carries_what_adaptations_need(unpacked: Path) -> None:
+    """What the card names beside the network comes along with it."""
+    source = REPOSITORY / "models" / "drumwatchd-1"
+    assert {path.name for path in (unpacked / MODEL).iterdir()} == {
+        path.name for path in source.iterdir()
+    }
+
+
 def test_the_wheel_carries_nothing_else(wheel: Path) -> None:
     """No tests, no audio, no training checkpoints, no second top-level package."""
     with zipfile.ZipFile(wheel) as archive:
@@ -87,7 +95,8 @@ def test_the_wheel_carries_nothing_else(wheel: Path) -> None:
     tops = {name.parts[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"drumwatchd"}
     unwanted = {".wav", ".flac", ".aif", ".aiff", ".mp3", ".ogg", ".opus", ".keras", ".npz", ".pyc"}
-    assert [name for name in names if name.suffix in unwanted] == []
+    others = [name for name in names if str(name.parent) != MODEL]
+    assert [name for name in others if name.suffix in unwanted] == []
     assert [name for name in names if "tests" in name.parts] == []
 
 

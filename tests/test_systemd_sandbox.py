@@ -15,10 +15,13 @@ from pathlib import Path
 import pytest
 
 import drums
+import lessons
 import sandbox
+from test_retrain import taught_home
 
 REPOSITORY = Path(__file__).parent.parent
 UNIT = REPOSITORY / "systemd" / "drumwatchd.service"
+RETRAIN_UNIT = REPOSITORY / "systemd" / "drumwatchd-retrain.service"
 PYTHON = sys.executable
 
 pytestmark = [
@@ -73,10 +76,10 @@ print(json.dumps(done))
 """
 
 
-def confined(*command: str, strict: bool = True) -> list[str]:
+def confined(*command: str, strict: bool = True, unit: Path = UNIT) -> list[str]:
     """The command line that runs `command` as the system unit would."""
     options = ["--strict-mdwe"] if strict else []
-    return [PYTHON, sandbox.__file__, *options, str(UNIT), "--", *command]
+    return [PYTHON, sandbox.__file__, *options, str(unit), "--", *command]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -157,6 +160,17 @@ def test_scan_works_confined(home: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert archived(home) == names
     assert list((home / "inbox").iterdir()) == []
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["kernel", "strict"])
+def test_learning_works_confined(strict: bool, tmp_path: Path) -> None:
+    """A head is fitted, judged, kept and promoted without writable code."""
+    home = taught_home(tmp_path, lesson=lessons.owner(24))
+    adapt = (PYTHON, "-m", "drumwatchd.training", "adapt", "--scheduled", "--json")
+    command = confined(*adapt, "--config", str(home.config), strict=strict, unit=RETRAIN_UNIT)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["state"] == "active"
 
 
 @pytest.fixture

@@ -17,6 +17,9 @@ from drumwatchd.config import load_config
 SYSTEMD = Path(__file__).parent.parent / "systemd"
 SYSTEM_UNIT = SYSTEMD / "drumwatchd.service"
 USER_UNIT = SYSTEMD / "user" / "drumwatchd.service"
+RETRAIN_UNIT = SYSTEMD / "drumwatchd-retrain.service"
+USER_RETRAIN_UNIT = SYSTEMD / "user" / "drumwatchd-retrain.service"
+TIMERS = (SYSTEMD / "drumwatchd-retrain.timer", SYSTEMD / "user" / "drumwatchd-retrain.timer")
 HOW_TO = SYSTEMD.parent / "docs" / "how-to" / "systemd.md"
 DROP_IN = SYSTEMD / "drumwatchd.service.d-example" / "paths.conf"
 
@@ -38,7 +41,7 @@ def analyze(*arguments: str | Path, runtime: Path) -> subprocess.CompletedProces
 
 def installed_copy(unit: Path, folder: Path) -> Path:
     """The unit as it is where drumwatchd is installed: its program is there."""
-    copy = folder / "drumwatchd.service"
+    copy = folder / unit.name
     text = re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", unit.read_text(), flags=re.M)
     copy.write_text(text)
     return copy
@@ -62,8 +65,13 @@ def exposure(unit: Path, runtime: Path, *options: str) -> float:
 @needs_analyze
 @pytest.mark.parametrize(
     ("unit", "options"),
-    [(SYSTEM_UNIT, ["--system"]), (USER_UNIT, ["--user"])],
-    ids=["system", "user"],
+    [
+        (SYSTEM_UNIT, ["--system"]),
+        (USER_UNIT, ["--user"]),
+        (RETRAIN_UNIT, ["--system"]),
+        (USER_RETRAIN_UNIT, ["--user"]),
+    ],
+    ids=["system", "user", "retrain", "user-retrain"],
 )
 def test_systemd_accepts_the_unit(unit: Path, options: list[str], tmp_path: Path) -> None:
     """Every directive is known, every value is understood."""
@@ -88,6 +96,56 @@ def test_a_wrong_directive_would_be_noticed(tmp_path: Path) -> None:
     copy.write_text(copy.read_text().replace("WatchdogSec=3min", "WatchdogSec=soon"))
     result = analyze("verify", "--man=no", "--system", copy, runtime=tmp_path)
     assert any("soon" in line for line in complaints(result))
+
+
+@needs_analyze
+@pytest.mark.parametrize(
+    ("timer", "unit", "option"),
+    [(TIMERS[0], RETRAIN_UNIT, "--system"), (TIMERS[1], USER_RETRAIN_UNIT, "--user")],
+    ids=["system", "user"],
+)
+def test_systemd_accepts_the_timer(timer: Path, unit: Path, option: str, tmp_path: Path) -> None:
+    """It is understood, and starts the service of its name."""
+    installed_copy(unit, tmp_path)
+    copy = Path(shutil.copy(timer, tmp_path))
+    assert complaints(analyze("verify", "--man=no", option, copy, runtime=tmp_path)) == []
+    when = sandbox.read_unit(timer)["OnCalendar"][0]
+    assert analyze("calendar", when, runtime=tmp_path).returncode == 0
+    assert sandbox.read_unit(timer)["Persistent"] == ["yes"]
+
+
+@needs_analyze
+def test_learning_is_as_closed_as_the_daemon(tmp_path: Path) -> None:
+    """It sees no samples, and a user's learning is no more exposed than a user's daemon."""
+    assert exposure(RETRAIN_UNIT, tmp_path) <= exposure(SYSTEM_UNIT, tmp_path)
+    ours = exposure(USER_RETRAIN_UNIT, tmp_path, "--user")
+    assert ours <= exposure(USER_UNIT, tmp_path, "--user")
+    assert sandbox.read_unit(RETRAIN_UNIT)["InaccessiblePaths"] == ["-/srv/drumwatchd"]
+
+
+@pytest.mark.parametrize("unit", [RETRAIN_UNIT, USER_RETRAIN_UNIT], ids=["system", "user"])
+@pytest.mark.parametrize(
+    "expected",
+    ["Type=oneshot", "Nice=19", "CPUSchedulingPolicy=idle", "MemoryMax=400M", "UMask=0027",
+     "StateDirectory=drumwatchd", "NoNewPrivileges=yes", "MemoryDenyWriteExecute=yes"],
+)  # fmt: skip
+def test_learning_gives_way(unit: Path, expected: str) -> None:
+    """Lowest priority, little memory, and the daemon's hardening."""
+    assert expected in unit.read_text().splitlines()
+
+
+def test_learning_runs_what_is_installed() -> None:
+    """The commands stand beside the daemon's, with its configuration and its filters."""
+    (command,) = sandbox.read_unit(RETRAIN_UNIT)["ExecStart"]
+    assert command == (
+        "/opt/drumwatchd/bin/drumwatchd-train adapt "
+        "--config /etc/drumwatchd/config.toml --scheduled"
+    )
+    (command,) = sandbox.read_unit(USER_RETRAIN_UNIT)["ExecStart"]
+    assert command == "%h/.local/bin/drumwatchd-train adapt --scheduled"
+    for unit in (RETRAIN_UNIT, USER_RETRAIN_UNIT):
+        filters = sandbox.read_unit(unit)["SystemCallFilter"]
+        assert filters == sandbox.read_unit(SYSTEM_UNIT)["SystemCallFilter"]
 
 
 @needs_analyze

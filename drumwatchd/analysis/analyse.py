@@ -17,6 +17,7 @@ from drumwatchd.analysis import audio, labels, names
 from drumwatchd.analysis.classifier import Classifier
 from drumwatchd.analysis.features import FeatureExtractor
 from drumwatchd.analysis.model_card import CARD_NAME
+from drumwatchd.analysis.model_store import choose
 from drumwatchd.analysis.result import Analysis, Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.analysis.tags import tag_of
@@ -43,7 +44,7 @@ def analyse(path: str, settings: AnalysisSettings, *, name: str = "") -> Analysi
         ModelError: if the model can't be used.
         SourceChangedError: if the file is gone.
     """
-    classifier, extractor = _loaded(settings.model_dir, _stamp(settings.model_dir))
+    classifier, extractor = _current(settings)
     recording = audio.load(path, classifier.card.features)
     outputs = classifier.predict(extractor(recording.y)[None])
     return _analysis(recording, outputs[0][0], outputs[1][0], classifier, settings, name)
@@ -64,7 +65,7 @@ def analyse_many(paths: Sequence[str], settings: AnalysisSettings) -> list[Analy
 
 
 def _analyse_batch(paths: Sequence[str], settings: AnalysisSettings) -> list[Analysis | Failure]:
-    classifier, extractor = _loaded(settings.model_dir, _stamp(settings.model_dir))
+    classifier, extractor = _current(settings)
     loaded = [_load_or_error(path, classifier) for path in paths]
     recordings = [item for item in loaded if isinstance(item, audio.Recording)]
     if not recordings:
@@ -99,7 +100,7 @@ def _analysis(
         labels.judge,
         threshold=settings.confidence_threshold,
         top_k=settings.top_k,
-        targets=settings.target_labels,
+        targets=(*settings.target_labels, *card.own_labels),
         canonical_of=card.canonical_of,
     )
     heard = dict(zip(card.labels, probabilities.tolist(), strict=True))
@@ -135,6 +136,20 @@ def _silent(verdict: Verdict) -> Verdict:
         probabilities=probabilities,
         reason=SILENT,
     )
+
+
+def _current(settings: AnalysisSettings) -> tuple[Classifier, FeatureExtractor]:
+    """What judges the next file: the active model, where one was adapted, else the configured one."""
+    configured = settings.model_dir
+    if not settings.store:
+        return _loaded(configured, _stamp(configured))
+    folder = str(choose(settings.store, configured).card.folder)
+    try:
+        return _loaded(folder, _stamp(folder))
+    except ModelError:
+        if folder == configured:
+            raise
+        return _loaded(configured, _stamp(configured))
 
 
 @functools.lru_cache(maxsize=2)

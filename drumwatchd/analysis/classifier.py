@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drumwatchd.analysis import model_card
+from drumwatchd.analysis.head import Head, read_head
 from drumwatchd.errors import ModelError
 
 Array = npt.NDArray[np.float32]
@@ -37,6 +38,7 @@ class Classifier:
             raise ModelError(
                 f"can't load the network ({error})", path=str(self.card.weights_path)
             ) from error
+        self._head = self._adapted_head()
         self._batch_size = 0
 
     def predict(self, features: Array) -> tuple[Array, Array]:
@@ -57,7 +59,16 @@ class Classifier:
         interpreter.set_tensor(self._input, np.ascontiguousarray(features, dtype=np.float32))
         interpreter.invoke()
         embeddings, probabilities = (interpreter.get_tensor(index) for index in self._outputs)
+        if self._head is not None:
+            # What isn't finite is answered below, as the network's own is.
+            with np.errstate(invalid="ignore", over="ignore"):
+                probabilities = self._head.probabilities(embeddings)
         return embeddings, _normalised(probabilities)
+
+    def _adapted_head(self) -> Head | None:
+        """The head that judges in place of the network's own; only adapted models have one."""
+        file = self.card.head
+        return None if file is None or file.base is None else read_head(self.card, file)
 
     def _ends(self) -> tuple[int, tuple[int, int]]:
         """Indices of the input and of both outputs, checked against the card."""
@@ -66,10 +77,11 @@ class Classifier:
         outputs = signature.get_output_details()
         given = self._interpreter.get_input_details()[0]
         card = self.card
+        n_labels = int(outputs["probabilities"]["shape"][-1])
         fine = (
             tuple(given["shape_signature"][1:]) == card.features.shape
             and outputs["embedding"]["shape"][-1] == card.embedding_size
-            and outputs["probabilities"]["shape"][-1] == len(card.labels)
+            and (card.is_adapted or n_labels == len(card.labels))
         )
         if not fine:
             raise ModelError("the network has other shapes than its card", path=str(card.folder))

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from drumwatchd.analysis.labels import FINE_LABELS
 from drumwatchd.analysis.tags import TagHead, read_tags
 from drumwatchd.errors import ModelError
 
@@ -24,6 +26,8 @@ CARD_NAME = "model.json"
 WEIGHTS_NAME = "model.tflite"
 LABEL_MAPPING_NAME = "label_mapping.json"
 CANONICAL_MAPPING_NAME = "canonical_mapping.json"
+HEAD_NAME = "head.npz"
+REPLAY_NAME = "replay.npz"
 _EVEN_AXIS = {"warp_frames": 0, "warp_seconds": 0.0}
 _RETRAIN_HINT = "install drumwatchd again, or export the model with drumwatchd-train"
 
@@ -89,6 +93,22 @@ class FeatureSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class CardFile:
+    """A file beside the card, by its name and its SHA-256.
+
+    Attributes:
+        name: in the model's folder.
+        sha256: of its bytes.
+        base: of an adapted model's head, id of the model that it was made from; None for what only
+            comes along.
+    """
+
+    name: str
+    sha256: str
+    base: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """What `model.json` and the tables beside it say.
 
@@ -100,6 +120,8 @@ class ModelCard:
         embedding_size: length of the network's first output.
         confidence_threshold: the threshold that the figures on the card were measured with.
         tags: of labels that have finer ones; empty for cards without.
+        head: the last layer by itself; it judges in the network's place where it has a base.
+        replay: embeddings that an adaptation needs; None where none came along.
         folder: where the card was read.
         details: the whole card: data, licences, figures, versions.
     """
@@ -111,6 +133,8 @@ class ModelCard:
     embedding_size: int
     confidence_threshold: float
     tags: Mapping[str, TagHead]
+    head: CardFile | None
+    replay: CardFile | None
     folder: Path
     details: Mapping[str, Any]
 
@@ -118,6 +142,29 @@ class ModelCard:
     def weights_path(self) -> Path:
         """The network itself."""
         return self.folder / WEIGHTS_NAME
+
+    @property
+    def backbone(self) -> str:
+        """What tells one embedding space from another: the SHA-256 of the network."""
+        return str(self.details.get("sha256", ""))
+
+    @property
+    def network_key(self) -> str:
+        """Under this the index keeps when this network first judged under this id."""
+        return f"network {self.id} {self.backbone[:16]}"
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether it was made from another model by what an owner corrected."""
+        return self.head is not None and self.head.base is not None
+
+    @property
+    def own_labels(self) -> tuple[str, ...]:
+        """Labels that an owner invented; each has a folder of its own."""
+        if not self.is_adapted:
+            return ()
+        own = (label for label in self.labels if label not in FINE_LABELS)
+        return tuple(label for label in own if self.canonical_of[label] == label)
 
 
 def shipped_model() -> Path:
@@ -158,6 +205,8 @@ def read_card(folder: str | Path) -> ModelCard:
         embedding_size=embedding_size,
         confidence_threshold=_fraction(card, "confidence_threshold", path),
         tags=_read_tags(card, embedding_size, path),
+        head=_read_file_entry(card, "head", path),
+        replay=_read_file_entry(card, "replay", path),
         folder=folder,
         details=card,
     )
@@ -169,21 +218,52 @@ def verify_weights(card: ModelCard) -> bytes:
     Raises:
         ModelError: if it is missing, unreadable or not the one that the card describes.
     """
-    path = card.weights_path
+    expected = _wanted(dict(card.details), "sha256", str, card.folder / CARD_NAME)
+    return _verified(card.weights_path, expected, "network")
+
+
+def verify_file(card: ModelCard, file: CardFile) -> bytes:
+    """Read a file that the card names and compare its SHA-256; return its bytes.
+
+    Raises:
+        ModelError: if it is missing, unreadable or not the one that the card describes.
+    """
+    return _verified(card.folder / file.name, file.sha256, Path(file.name).stem)
+
+
+def verify_model(card: ModelCard) -> None:
+    """Make sure that everything that judges is what the card describes.
+
+    Raises:
+        ModelError: if something isn't.
+    """
+    verify_weights(card)
+    if card.head is not None and card.is_adapted:
+        verify_file(card, card.head)
+
+
+def card_text(details: Mapping[str, Any]) -> str:
+    """A card as it is written; rows of numbers stand on one line, since people read it too."""
+    text = json.dumps(details, indent=2)
+    return (
+        re.sub(r"\[[-+.\de,\s]+\]", lambda row: f"[{' '.join(row[0][1:-1].split())}]", text) + "\n"
+    )
+
+
+def _verified(path: Path, expected: str, what: str) -> bytes:
     try:
-        weights = path.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
         raise ModelError(
-            f"can't read the network ({error.strerror})", path=str(path), hint=_RETRAIN_HINT
+            f"can't read the {what} ({error.strerror})", path=str(path), hint=_RETRAIN_HINT
         ) from error
-    expected = _wanted(dict(card.details), "sha256", str, card.folder / CARD_NAME)
-    if hashlib.sha256(weights).hexdigest() != expected:
+    if hashlib.sha256(content).hexdigest() != expected:
         raise ModelError(
-            "the network is not the one its card describes (SHA-256 differs)",
+            f"the {what} is not the one its card describes (SHA-256 differs)",
             path=str(path),
             hint=_RETRAIN_HINT,
         )
-    return weights
+    return content
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -250,6 +330,23 @@ def _read_tags(card: Mapping[str, Any], embedding_size: int, path: Path) -> dict
         return read_tags(card.get("tags", {}), embedding_size)
     except ValueError as error:
         raise ModelError(str(error), path=str(path), hint=_RETRAIN_HINT) from error
+
+
+def _read_file_entry(card: Mapping[str, Any], key: str, path: Path) -> CardFile | None:
+    """``{"file", "sha256", "base"}``; cards of older models have none."""
+    entry = card.get(key)
+    if entry is None:
+        return None
+    try:
+        name, sha256, base = entry["file"], entry["sha256"], entry.get("base")
+    except (TypeError, KeyError, AttributeError) as error:
+        problem = f"{key} should name a file and its sha256"
+        raise ModelError(problem, path=str(path), hint=_RETRAIN_HINT) from error
+    texts = (name, sha256) if base is None else (name, sha256, base)
+    if not all(isinstance(text, str) and text for text in texts) or name != Path(name).name:
+        problem = f"{key} should name a file beside the card"
+        raise ModelError(problem, path=str(path), hint=_RETRAIN_HINT)
+    return CardFile(name, sha256, base)
 
 
 def _read_features(values: dict[str, Any], path: Path) -> FeatureSpec:

@@ -12,7 +12,9 @@ class AnalysisSettings:
     """How a worker judges.
 
     Attributes:
-        model_dir: the model folder.
+        model_dir: folder of the configured model.
+        store: folder of the models that were adapted from it, of which one may be active; ``""`` for
+            none.
         confidence_threshold: folded probability below which a sample goes to ``misc``.
         top_k: how many fine labels an analysis names.
         target_labels: labels that have a folder of their own.
@@ -24,3 +26,4 @@ class AnalysisSettings:
     top_k: int = 3
     target_labels: tuple[str, ...] = CANONICAL_LABELS
     use_names: bool = False
+    store: str = ""

@@ -38,7 +38,7 @@ def classify(context: Context, paths: tuple[str, ...], as_json: bool) -> None:
     settings = context.classify_settings()
     failed = False
     unreadable: dict[str, str] = {}
-    workers = _workers(settings)
+    workers = _workers(settings, context.store())
     with contextlib.closing(workers), LineWriter() as writer:
         for path, analysis in _analyse_all(list_files(paths, unreadable), workers):
             failed = failed or isinstance(analysis, Failure)
@@ -73,10 +73,11 @@ def list_files(paths: Iterable[str], unreadable: dict[str, str]) -> Iterator[tup
             yield path, os.path.basename(path)
 
 
-def _workers(classify: ClassifyConfig) -> Workers:
+def _workers(classify: ClassifyConfig, store: str) -> Workers:
     from drumwatchd.daemon import analysis_workers, check_model
 
-    return analysis_workers(classify, check_model(classify))
+    check_model(classify, store)
+    return analysis_workers(classify, store)
 
 
 def _analyse_all(

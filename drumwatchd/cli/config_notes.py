@@ -27,6 +27,7 @@ def notes_on(config: Config) -> list[Note]:
     notes += _notes_on_archive(config.archive)
     notes += _notes_on_index(config.index.path)
     notes += _notes_on_model(config.classify)
+    notes += _notes_on_adapted_models(config)
     return notes
 
 
@@ -87,6 +88,21 @@ def _notes_on_model(classify: ClassifyConfig) -> Iterator[Note]:
     if unknown := [label for label in classify.target_labels if label not in known]:
         text = f"this model never says {', '.join(unknown)}; nothing will be filed there"
         yield Note("warning", f"classify.target_labels: {text}")
+
+
+def _notes_on_adapted_models(config: Config) -> Iterator[Note]:
+    from drumwatchd.analysis.model_card import shipped_model
+    from drumwatchd.analysis.model_store import choose, store_folder
+
+    configured = config.classify.model or str(shipped_model())
+    try:
+        choice = choose(store_folder(config.index.path), configured)
+    except ModelError:
+        return  # said above
+    if choice.problem is not None:
+        yield Note("warning", f"retrain: {choice.problem}; {choice.card.id} judges instead")
+    elif choice.card.is_adapted:
+        yield Note("note", f"retrain: {choice.card.id} judges, adapted to your corrections")
 
 
 def _device(path: Path) -> int:

@@ -42,3 +42,19 @@ class Context:
         except ConfigError:
             return ClassifyConfig()
         return self.load().classify
+
+    def store(self) -> str:
+        """Where adapted models live; nowhere, where there is no configuration to be found.
+
+        Raises:
+            ConfigError: the configuration has faults.
+        """
+        from drumwatchd.analysis.model_store import store_folder
+        from drumwatchd.config import find_config
+        from drumwatchd.errors import ConfigError
+
+        try:
+            find_config(self.config_path)
+        except ConfigError:
+            return ""
+        return store_folder(self.load().index.path)

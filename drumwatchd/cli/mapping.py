@@ -32,7 +32,7 @@ def validate_mapping(context: Context, model_folder: Path | None, as_json: bool)
 
     classify = context.classify_settings()
     folder = model_folder or Path(classify.model or shipped_model())
-    remarks = check_tables(folder, classify.target_labels)
+    remarks = check_tables(folder, (*classify.target_labels, *_own_labels(folder)))
     is_sound = all(remark.level != "fault" for remark in remarks)
     if as_json:
         click.echo(
@@ -52,6 +52,17 @@ def validate_mapping(context: Context, model_folder: Path | None, as_json: bool)
             click.echo(printable(f"both tables can be used: {folder}"))
     if not is_sound:
         raise SystemExit(EXIT_FOUND)
+
+
+def _own_labels(folder: Path) -> tuple[str, ...]:
+    """Of an adapted model; each has a folder without being configured."""
+    from drumwatchd.analysis.model_card import read_card
+    from drumwatchd.errors import ModelError
+
+    try:
+        return read_card(folder).own_labels
+    except ModelError:
+        return ()  # what is wrong is said below
 
 
 @click.command("create-stub")

@@ -64,18 +64,18 @@ def _read_status(config: Config) -> Status:
         archive_root=str(config.archive.root),
         archive_mode=config.archive.mode,
         inboxes=[(str(inbox.path), inbox.watch) for inbox in config.inboxes],
-        model=_model_id(config.classify.model),
+        model=_model_id(config),
         now=time.time(),
     )
 
 
-def _model_id(folder: str) -> str | None:
-    from drumwatchd.analysis.model_card import SHIPPED_ID, read_card
+def _model_id(config: Config) -> str | None:
+    from drumwatchd.analysis.model_card import shipped_model
+    from drumwatchd.analysis.model_store import choose, store_folder
 
-    if not folder:
-        return SHIPPED_ID
+    configured = config.classify.model or str(shipped_model())
     try:
-        return read_card(folder).id
+        return choose(store_folder(config.index.path), configured).card.id
     except ModelError:
         # `check-config` and the daemon say what is wrong with it; the counts still stand.
         return None

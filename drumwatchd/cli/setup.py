@@ -196,7 +196,7 @@ def settings_object(config: Config) -> dict[str, object]:
     tables = msgspec.to_builtins(config, enc_hook=str)
     return {
         "inbox": tables["inboxes"],
-        **{name: tables[name] for name in ("archive", "index", "classify", "log")},
+        **{name: tables[name] for name in ("archive", "index", "classify", "retrain", "log")},
     }
 
 

@@ -22,6 +22,7 @@ from drumwatchd.config.model import (
     InboxConfig,
     IndexConfig,
     LogConfig,
+    RetrainConfig,
 )
 from drumwatchd.config.places import SYSTEM_PATH, find_config, user_path
 
@@ -33,6 +34,7 @@ __all__ = [
     "InboxConfig",
     "IndexConfig",
     "LogConfig",
+    "RetrainConfig",
     "find_config",
     "load_config",
     "user_path",

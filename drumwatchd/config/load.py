@@ -25,6 +25,7 @@ from drumwatchd.config.model import (
     InboxConfig,
     IndexConfig,
     LogConfig,
+    RetrainConfig,
 )
 from drumwatchd.config.places import absolute_path
 from drumwatchd.errors import ConfigError
@@ -111,13 +112,14 @@ def _convert(
     _report_unknown_tables(document, faults)
     inboxes = _convert_inboxes(document.get("inbox", []), resolve, faults)
     archive, index = table(ArchiveConfig, "archive"), table(IndexConfig, "index")
-    classify, log = table(ClassifyConfig, "classify"), table(LogConfig, "log")
+    classify, retrain = table(ClassifyConfig, "classify"), table(RetrainConfig, "retrain")
+    log = table(LogConfig, "log")
     checks.check_places(inboxes, archive, index, faults)
     if archive:
         checks.check_name_template(archive.name_template, faults)
     if classify:
         checks.check_target_labels(classify.target_labels, faults)
-    if not (inboxes and archive and index and classify and log):
+    if not (inboxes and archive and index and classify and retrain and log):
         return None
     return Config(
         path=file,
@@ -125,6 +127,7 @@ def _convert(
         archive=archive,
         index=index,
         classify=_with_model_path(classify, resolve),
+        retrain=retrain,
         log=log,
     )
 

@@ -73,6 +73,14 @@ class ClassifyConfig(Struct, frozen=True, kw_only=True):
     worker_memory_mb: Annotated[int, Meta(ge=256, le=1_048_576)] = 1024
 
 
+class RetrainConfig(Struct, frozen=True, kw_only=True):
+    """``[retrain]``: when a model is adapted to what was corrected, and how many are kept."""
+
+    schedule: Literal["daily", "off"] = "daily"
+    min_corrections: Annotated[int, Meta(ge=1, le=100_000)] = 10
+    keep: Annotated[int, Meta(ge=1, le=1_000)] = 5
+
+
 class LogConfig(Struct, frozen=True, kw_only=True):
     """``[log]``: how much is said on stderr, and in which form."""
 
@@ -91,6 +99,7 @@ class Config(Struct, frozen=True, kw_only=True):
     archive: ArchiveConfig
     index: IndexConfig
     classify: ClassifyConfig = ClassifyConfig()
+    retrain: RetrainConfig = RetrainConfig()
     log: LogConfig = LogConfig()
 
 
@@ -100,5 +109,6 @@ TABLES: dict[str, type[Struct]] = {
     "archive": ArchiveConfig,
     "index": IndexConfig,
     "classify": ClassifyConfig,
+    "retrain": RetrainConfig,
     "log": LogConfig,
 }

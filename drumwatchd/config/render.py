@@ -20,6 +20,7 @@ def render(config: Config) -> str:
         ("[archive]", config.archive),
         ("[index]", config.index),
         ("[classify]", config.classify),
+        ("[retrain]", config.retrain),
         ("[log]", config.log),
     ]
     return "\n".join(f"{header}\n{_pairs(table)}" for header, table in tables)

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from drumwatchd.errors import IndexStoreError
-from drumwatchd.index.paths import to_db
+from drumwatchd.index.paths import from_db, to_db
 from drumwatchd.index.records import (
     COLUMNS,
     Event,
+    Lesson,
     Remembered,
     Sample,
     to_event,
@@ -288,6 +289,16 @@ class Reader:
         """A value of the index about itself."""
         rows = self._all("SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0][0]) if rows else None
+
+    def lessons(self) -> list[Lesson]:
+        """What was corrected, oldest first."""
+        sql = """SELECT corrections.digest, corrections.label, at, samples.model, added, pack, embedding
+                 FROM corrections LEFT JOIN samples USING (digest)
+                 LEFT JOIN analyses ON sample_id = samples.id ORDER BY at, corrections.digest"""
+        return [
+            Lesson(digest, label, at, model, added, from_db(pack or ""), embedding)
+            for digest, label, at, model, added, pack, embedding in self._all(sql)
+        ]
 
     # -- counts -------------------------------------------------------------------------------
 

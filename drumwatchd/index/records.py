@@ -19,6 +19,29 @@ _PATH_POSITIONS = [COLUMNS.index(name) for name in ("path", "source", "inbox", "
 
 
 @dataclass(frozen=True, slots=True)
+class Lesson:
+    """A correction, and what the network made of the sound.
+
+    Attributes:
+        digest: of the content.
+        label: what the owner says.
+        at: when, Unix time.
+        model: id of the model that judged; None where the sample is gone.
+        filed: when it was filed, Unix time; None where the sample is gone.
+        pack: folders between the inbox and the file.
+        embedding: little-endian float16; None where there is none.
+    """
+
+    digest: str
+    label: str
+    at: float
+    model: str | None
+    filed: float | None
+    pack: str
+    embedding: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One row of the index. Paths are as Python spells them, with surrogate escapes.
 

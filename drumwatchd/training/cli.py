@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drumwatchd import __version__
+from drumwatchd.analysis.workers import SINGLE_THREADED
 from drumwatchd.errors import DrumwatchdError, UsageError
 from drumwatchd.training.settings import (
     FEATURES_OF,
@@ -26,6 +29,7 @@ from drumwatchd.training.settings import (
 
 if TYPE_CHECKING:
     from drumwatchd.training.artefacts import RunFiles
+    from drumwatchd.training.corpus import Example
     from drumwatchd.training.progress import Progress
     from drumwatchd.training.train import TrainingRun
 
@@ -260,7 +264,7 @@ def train(
     files = RunFiles(config.name, models, results)
     with Progress() as progress:
         run = train_any(config, files, cache=cache, processes=processes, progress=progress)
-        _finish(run, files, cache, progress, as_json=as_json)
+        _finish(run, files, cache, processes, progress, as_json=as_json)
 
 
 @cli.command()
@@ -271,6 +275,7 @@ def train(
 @_MODELS
 @_RESULTS
 @_CACHE
+@_PROCESSES
 def export(
     corpus: Path,
     name: str,
@@ -279,6 +284,7 @@ def export(
     models: Path,
     results: Path,
     cache: Path,
+    processes: int,
 ) -> None:
     """Write the model folder of a trained network again.
 
@@ -293,7 +299,93 @@ def export(
     files = RunFiles(_checked_name(name), models, results)
     with Progress() as progress:
         run = load_run(files, corpus, cache, tuple(map(str, extra)))
-        _finish(run, files, cache, progress, as_json=as_json)
+        _finish(run, files, cache, processes, progress, as_json=as_json)
+
+
+@cli.command()
+@click.option(
+    "--config",
+    "config_path",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Configuration of the daemon; found as drumwatchd finds it.",
+)
+@click.option("--min-corrections", type=click.IntRange(1), help="Instead of the configured number.")
+@click.option("--no-promote", is_flag=True, help="Keep what passes as a candidate.")
+@click.option(
+    "--scheduled",
+    is_flag=True,
+    help="As a timer wants it: with the lowest priority, and only if [retrain] schedule isn't off.",
+)
+@_JSON
+def adapt(
+    config_path: str | None,
+    min_corrections: int | None,
+    no_promote: bool,
+    scheduled: bool,
+    as_json: bool,
+) -> None:
+    """Adapt the model to what was corrected.
+
+    Fits the network's last layer to the corrections in the index. What loses nothing on the sounds
+    that came with the model, and wins on corrections that it hadn't seen, judges from the next file
+    on; else it is kept as rejected, with the reason. Needs no TensorFlow and no corpus.
+    """
+    os.environ.update(SINGLE_THREADED)
+    if scheduled:
+        # Where a service's filter forbids it, the service has a priority of its own.
+        with contextlib.suppress(OSError):
+            os.nice(19)
+    from drumwatchd.analysis.model_card import shipped_model
+    from drumwatchd.config import find_config, load_config
+
+    config = load_config(find_config(config_path))
+    if scheduled and config.retrain.schedule == "off":
+        _print_adapted({"state": "off", "reason": "[retrain] schedule is off"}, as_json=as_json)
+        return
+    if not config.index.path.exists():
+        _print_adapted({"state": "waiting", "reason": "there is no index yet"}, as_json=as_json)
+        return
+    from drumwatchd.training.retrain import RetrainSettings, retrain
+
+    settings = RetrainSettings(
+        index_path=str(config.index.path),
+        configured=Path(config.classify.model or shipped_model()),
+        target_labels=config.classify.target_labels,
+        min_corrections=min_corrections or config.retrain.min_corrections,
+        keep=config.retrain.keep,
+        promotes=not no_promote,
+    )
+    _print_adapted(dataclasses.asdict(retrain(settings, time.time())), as_json=as_json)
+
+
+def _print_adapted(report: dict[str, Any], *, as_json: bool) -> None:
+    name, state = report.get("model"), report["state"]
+    text = f"{name} is {state}" if name else state
+    if unusable := report.get("n_unusable"):
+        text += f"; {unusable} corrections can't be used"
+    text += f": {report['reason']}"
+    _print({"schema": 1, **report}, text, as_json=as_json)
+
+
+@cli.command()
+@_CORPUS
+@click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_EXTRA
+@_PROCESSES
+def replay(corpus: Path, model: Path, extra: tuple[Path, ...], processes: int) -> None:
+    """Write what adaptations of MODEL need into its folder.
+
+    Hears every sound of CORPUS as the daemon does, decoding included, and keeps an embedding of
+    each (replay.npz); beside it goes the network's last layer (head.npz). The card says what was
+    held out of CORPUS. `train` and `export` do the same at their end.
+    """
+    from drumwatchd.training.progress import Progress
+    from drumwatchd.training.replay import corpus_sides
+
+    with Progress() as progress:
+        training, held_out = corpus_sides(model, corpus, extra)
+        _add_replay(model, training, held_out, processes, progress)
 
 
 @cli.command()
@@ -452,7 +544,13 @@ def _checked_name(name: str) -> str:
 
 
 def _finish(
-    run: TrainingRun, files: RunFiles, cache: Path, progress: Progress, *, as_json: bool
+    run: TrainingRun,
+    files: RunFiles,
+    cache: Path,
+    processes: int,
+    progress: Progress,
+    *,
+    as_json: bool,
 ) -> None:
     """From a trained network to its pictures, its reports and its model folder."""
     from drumwatchd.training.artefacts import classification_report, draw_training, write_report
@@ -474,9 +572,32 @@ def _finish(
         tags=learn_tags(run, cache=cache, progress=progress),
     )
     progress.say(f"model: {files.model_folder}")
+    if isinstance(run.config, TrainingConfig):  # the reference designs are there to compare with
+        _add_replay(files.model_folder, run.training, run.held_out.examples, processes, progress)
     if report is not None:
         write_report(files, report)
         _print(report.as_dict(), report.as_text(), as_json=as_json)
+
+
+def _add_replay(
+    model: Path,
+    training: list[Example],
+    held_out: list[Example],
+    processes: int,
+    progress: Progress,
+) -> None:
+    from drumwatchd.training.replay import add_to_model, make_replay
+
+    made = make_replay(
+        model,
+        training,
+        held_out,
+        processes=processes,
+        progress=lambda done, total: progress.step("embeddings", done, total),
+    )
+    add_to_model(model, made)
+    count, validation = len(made.truth), int(made.validation.sum())
+    progress.say(f"replay: {count:,} embeddings, {validation:,} of them held out")
 
 
 def _start_keras() -> None:

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -235,11 +234,8 @@ def _data_of(training: Sequence[Example]) -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, value: object) -> None:
-    text = json.dumps(value, indent=2)
-    # Rows of numbers stand on one line: a card is read by people too.
-    text = re.sub(r"\[[-+.\de,\s]+\]", lambda row: f"[{' '.join(row[0][1:-1].split())}]", text)
-    path.write_text(text + "\n", encoding="utf-8")
+def _write_json(path: Path, value: Mapping[Any, Any]) -> None:
+    path.write_text(model_card.card_text(value), encoding="utf-8")
 
 
 def _replace(part: Path, folder: Path) -> None:

@@ -1,0 +1,264 @@
+"""Whether a candidate may judge: it has to win on what was corrected, and to lose nothing elsewhere.
+
+Three questions, all on sounds that the judged head didn't learn from:
+
+1. Does it still know the corpus? On the held-out sounds, against the head that came with the network
+   (not the active one: small losses would add up from one adaptation to the next).
+2. Does it win on the corrections? Each is judged by a head that was fitted without its pack. The
+   active head is treated alike, or it would be asked about what it knows by heart.
+3. Do the corrections belong to their sounds? A head that guesses what is often said is right now and
+   then even where labels were drawn from a hat, while the active one is wrong by nature: else nobody
+   had corrected it. So what was said has to be likelier, by the heads of the second question, than
+   the same labels shuffled: for a mistaken sound, too, the truth is seldom the last thing it sounds
+   like. Where nearly all say the same, it has to be likelier of these sounds than of the corpus's.
+
+References:
+    Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from drumwatchd.analysis.head import Head
+from drumwatchd.analysis.labels import CANONICAL_OF
+from drumwatchd.training.adapt import (
+    AdaptSettings,
+    Corrections,
+    Mask,
+    Rows,
+    fit_head,
+    fold_matrix,
+    folds_of,
+    probabilities_on,
+)
+from drumwatchd.training.replay import Replay
+
+Array = npt.NDArray[np.float32]
+
+_RULED_OUT = np.float32(1e-4)
+
+
+@dataclass(frozen=True, slots=True)
+class GateSettings:
+    """What a candidate has to show.
+
+    Attributes:
+        most_lost: of the accuracy on the held-out sounds, averaged over kits, as a fraction.
+        chance: so seldom may shuffled labels do as well.
+        one_kind: where a larger share of the corrections says the same, shuffling changes next to
+            nothing and tells nothing; then they are compared with sounds of the corpus.
+        n_folds: of the cross-validation.
+        n_shuffles: how often labels are shuffled.
+        seed: of the shuffles.
+    """
+
+    most_lost: float = 0.005
+    chance: float = 0.002
+    one_kind: float = 0.8
+    n_folds: int = 5
+    n_shuffles: int = 2_000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of a candidate.
+
+    Attributes:
+        passed: it may be promoted.
+        reason: why, or why not, in one phrase.
+        figures: what was measured; accuracies as fractions.
+    """
+
+    passed: bool
+    reason: str
+    figures: Mapping[str, Any]
+
+
+def judge_candidate(
+    candidate: Head,
+    base: Head,
+    replay: Replay,
+    corrections: Corrections,
+    *,
+    known: Mask,
+    adapt: AdaptSettings,
+    gate: GateSettings,
+) -> Judgement:
+    """Put a candidate to the test.
+
+    Args:
+        candidate: fitted to all `corrections`.
+        base: the head that came with the network.
+        replay: of the corpus, with the sounds that are for validation.
+        corrections: all there are.
+        known: which of them the active head learned from; none, if that is `base`
+            [shape=(n,)].
+        adapt: how the candidate was fitted.
+        gate: what is asked of it.
+    """
+    held_out = replay.part(replay.validation)
+    before, after = kit_accuracy(base, held_out), kit_accuracy(candidate, held_out)
+    folds = folds_of(corrections.groups, gate.n_folds)
+    everything = np.ones(len(folds), dtype=bool)
+    likelihood, right = _cross_validated(base, replay, corrections, everything, folds, adapt)
+    _, right_before = _cross_validated(base, replay, corrections, known, folds, adapt)
+    chance = _chance(candidate, held_out, corrections, likelihood, ~known, gate)
+    figures = {
+        "n_corrections": len(folds),
+        "n_new": int((~known).sum()),
+        "n_packs": len(np.unique(corrections.groups)),
+        "kit_accuracy": _rounded(after),
+        "kit_accuracy_before": _rounded(before),
+        "n_validation": len(held_out.truth),
+        "right": int(right.sum()),
+        "right_before": int(right_before.sum()),
+        "chance": None if chance is None else _rounded(chance),
+    }
+    faults = _faults(figures, after - before, chance, gate)
+    if faults:
+        return Judgement(False, "; ".join(faults), figures)
+    reason = (
+        f"right on {figures['right']} of {len(folds)} corrections that it hadn't seen, "
+        f"before on {figures['right_before']}"
+    )
+    return Judgement(True, reason, figures)
+
+
+def _faults(
+    figures: Mapping[str, Any], gained: float, chance: float | None, gate: GateSettings
+) -> list[str]:
+    faults = []
+    if not figures["n_validation"]:
+        faults.append("no sounds were held out to measure on")
+    elif gained < -gate.most_lost:
+        faults.append(f"loses {-100 * gained:.1f} points on sounds of the corpus")
+    if figures["right"] <= figures["right_before"]:
+        faults.append(
+            f"right on {figures['right']} of {figures['n_corrections']} corrections that it "
+            f"hadn't seen, before on {figures['right_before']}"
+        )
+    if chance is not None and chance > gate.chance:
+        faults.append(
+            "what the new corrections say is hardly likelier than chance: too few of them yet, or "
+            "they contradict what is heard"
+        )
+    return faults
+
+
+def kit_accuracy(head: Head, replay: Replay) -> float:
+    """Share of the sounds whose folder, of the six and misc, is right, averaged over kits.
+
+    What goes to a folder of the owner's own is wrong: no sound of the corpus belongs there.
+    """
+    if not len(replay.truth):
+        return 0.0
+    folders = sorted(set(CANONICAL_OF.values()))
+    true = np.array([folders.index(CANONICAL_OF[label]) for label in replay.labels])
+    own = range(len(folders), len(folders) + len(head.labels) - len(true))
+    folds = fold_matrix(np.array([*true, *own]))
+    right = (head.probabilities(replay.embeddings) @ folds).argmax(axis=1) == true[replay.truth]
+    _, kits = np.unique(replay.kits, return_inverse=True)
+    return float((np.bincount(kits, weights=right) / np.bincount(kits)).mean())
+
+
+def _chance(
+    candidate: Head,
+    held_out: Replay,
+    corrections: Corrections,
+    likelihood: Array,
+    new: Mask,
+    gate: GateSettings,
+) -> float | None:
+    """How often chance does as well as the new corrections; None where there are none."""
+    if not new.any():
+        return None
+    said = corrections.said[new]
+    commonest = int(np.bincount(said).argmax())
+    if (said == commonest).mean() <= gate.one_kind:
+        return chance_of(likelihood[new], said, gate)
+    wanted = corrections.wanted[commonest]
+    others = held_out.part(~wanted[held_out.truth])
+    p = probabilities_on(candidate, others.embeddings, corrections.labels)
+    of_others = np.log(np.maximum(p @ wanted, _RULED_OUT))
+    return chance_of_one_kind(likelihood[new][said == commonest, commonest], of_others, gate)
+
+
+def chance_of_one_kind(likelihood: Array, of_others: Array, gate: GateSettings) -> float:
+    """How often as many sounds out of all are as likely to be what was said of some.
+
+    Args:
+        likelihood: logarithm of how likely it is of the sounds that it was said of [shape=(n,)].
+        of_others: the same of sounds that it is wrong of [shape=(n_others,)].
+        gate: how often to draw.
+    """
+    generator = np.random.default_rng(gate.seed)
+    every, truth = np.concatenate([likelihood, of_others]), likelihood.sum()
+    as_good = sum(
+        generator.choice(every, len(likelihood), replace=False).sum() >= truth
+        for _ in range(gate.n_shuffles)
+    )
+    return float((1 + as_good) / (1 + gate.n_shuffles))
+
+
+def chance_of(likelihood: Array, said: Rows, gate: GateSettings) -> float:
+    """How often shuffled labels are as likely.
+
+    Args:
+        likelihood: logarithm of how likely each saying is of each sound [shape=(n, n_sayings)].
+        said: the true ones [shape=(n,)].
+        gate: how often to shuffle.
+    """
+    rows = np.arange(len(said))
+    generator = np.random.default_rng(gate.seed)
+    truth = likelihood[rows, said].sum()
+    as_good = sum(
+        likelihood[rows, generator.permutation(said)].sum() >= truth for _ in range(gate.n_shuffles)
+    )
+    return float((1 + as_good) / (1 + gate.n_shuffles))
+
+
+def _cross_validated(
+    base: Head,
+    replay: Replay,
+    corrections: Corrections,
+    learned: Mask,
+    folds: Rows,
+    adapt: AdaptSettings,
+) -> tuple[Array, Mask]:
+    """As `_asked`; each sound asked of a head that learned all of `learned` but its fold."""
+    likelihood = np.zeros((len(folds), len(corrections.sayings)), dtype=np.float32)
+    right = np.zeros(len(folds), dtype=bool)
+    for fold in np.unique(folds):
+        away = folds == fold
+        rest = learned & ~away
+        head = fit_head(base, replay, corrections.part(rest), adapt) if rest.any() else base
+        likelihood[away], right[away] = _asked(head, corrections.part(away))
+    return likelihood, right
+
+
+def _asked(head: Head, corrections: Corrections) -> tuple[Array, Mask]:
+    """How likely each saying is of each sound, and which sounds `head` has right.
+
+    A sound is right when the outputs that would do outweigh what any folder has of others.
+
+    Returns:
+        Logarithms, float32 [shape=(n, n_sayings)], and bool [shape=(n,)].
+    """
+    p = probabilities_on(head, corrections.embeddings, corrections.labels)
+    folds = fold_matrix(corrections.folder_of)
+    wanted = corrections.wanted[corrections.said]
+    right = (p * wanted).sum(axis=1) > ((p * ~wanted) @ folds).max(axis=1)
+    likely = p @ corrections.wanted.T.astype(np.float32)
+    # Below this it is as good as ruled out, and one such sound shouldn't outweigh all the others.
+    return np.log(np.maximum(likely, _RULED_OUT)), right
+
+
+def _rounded(value: float) -> float:
+    return round(value, 5)

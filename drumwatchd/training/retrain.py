@@ -1,0 +1,240 @@
+"""From the corrections in the index to a model that judges: read, fit, judge, keep, promote.
+
+No audio is decoded and no network run: the index keeps an embedding of every sample.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drumwatchd.analysis import model_card, model_store
+from drumwatchd.analysis.head import Head, head_bytes, read_head
+from drumwatchd.analysis.labels import MISC
+from drumwatchd.analysis.model_card import ModelCard, card_text, read_card
+from drumwatchd.analysis.model_store import Standing, StoredModel
+from drumwatchd.errors import ModelError
+from drumwatchd.index.reader import open_reader
+from drumwatchd.index.records import Lesson
+from drumwatchd.training.adapt import AdaptSettings, Corrections, fit_head, gather
+from drumwatchd.training.gate import GateSettings, Judgement, judge_candidate
+from drumwatchd.training.replay import read_replay
+
+# On the card of the base, and no longer true of what is adapted from it.
+_OF_THE_BASE = ("figures", "figures_on", "parity", "replay")
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainSettings:
+    """What an adaptation needs to know.
+
+    Attributes:
+        index_path: of the index; adapted models lie beside it.
+        configured: folder of the configured or shipped model.
+        target_labels: labels with a folder of their own, by the configuration.
+        min_corrections: with fewer new ones nothing is done.
+        keep: how many adapted models stay.
+        promotes: a candidate that passes judges at once.
+        adapt: how the head is fitted.
+        gate: what is asked of it.
+    """
+
+    index_path: str
+    configured: Path
+    target_labels: tuple[str, ...]
+    min_corrections: int = 10
+    keep: int = 5
+    promotes: bool = True
+    adapt: AdaptSettings = field(default_factory=AdaptSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an adaptation came to.
+
+    Attributes:
+        model: id of the new model; None where none was made.
+        state: active, candidate or rejected; ``waiting`` where none was made.
+        reason: in one phrase.
+        n_usable: corrections that could be learned from.
+        n_unusable: corrections of samples that are gone, or were judged by another network.
+        figures: what was measured.
+    """
+
+    model: str | None
+    state: str
+    reason: str
+    n_usable: int
+    n_unusable: int
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+def retrain(settings: RetrainSettings, now: float) -> Report:
+    """Adapt the configured model to all corrections, if there are enough new ones.
+
+    Raises:
+        ModelError: the configured model can't be adapted.
+        IndexStoreError: the index can't be read.
+        UsageError: another adaptation is under way.
+    """
+    base = read_card(settings.configured)
+    store = model_store.store_folder(settings.index_path)
+    with open_reader(settings.index_path) as reader:
+        lessons = reader.lessons()
+        since = reader.meta(base.network_key)
+    first = float("inf") if since is None else float(since)
+    usable = [lesson for lesson in lessons if _is_usable(lesson, base, first)]
+    n_unusable = len(lessons) - len(usable)
+    said = {lesson.digest: lesson.label for lesson in usable}
+    n_new = len(said.items() - _learned(_newest(store, base)).items())
+    if n_new < settings.min_corrections:
+        reason = f"{n_new} new corrections, {settings.min_corrections} are wanted"
+        return Report(None, "waiting", reason, len(usable), n_unusable)
+    with model_store.alone(store):
+        name, judgement = _make(settings, base, store, usable, now)
+        if judgement.passed and settings.promotes:
+            model_store.promote(store, name)
+        model_store.prune(store, settings.keep)
+    state = "rejected" if not judgement.passed else "active" if settings.promotes else "candidate"
+    figures = dict(judgement.figures)
+    return Report(name, state, judgement.reason, len(usable), n_unusable, figures)
+
+
+def _make(
+    settings: RetrainSettings, base: ModelCard, store: str, lessons: Sequence[Lesson], now: float
+) -> tuple[str, Judgement]:
+    """Fit a candidate, judge it, and put it into the store; its id."""
+    if base.head is None or base.is_adapted:
+        raise ModelError(
+            "this model can't be adapted: it brings no head of its own",
+            path=str(base.folder),
+            hint="drumwatchd-train replay CORPUS MODEL makes one",
+        )
+    old, replay = read_head(base, base.head), read_replay(base)
+    corrections = gather(
+        [lesson.label for lesson in lessons],
+        np.stack([_embedding(lesson) for lesson in lessons]),
+        [_origin(lesson) for lesson in lessons],
+        base=base.labels,
+        targets=settings.target_labels,
+        canonical_of=base.canonical_of,
+    )
+    new = fit_head(old, replay, corrections, settings.adapt)
+    learned = _learned(_active(store, base))
+    known = np.array([learned.get(lesson.digest) == lesson.label for lesson in lessons])
+    judgement = judge_candidate(
+        new, old, replay, corrections, known=known, adapt=settings.adapt, gate=settings.gate
+    )
+    name = _next_name(store, base)
+    standing = Standing(
+        made=now,
+        passed=judgement.passed,
+        reason=judgement.reason,
+        figures=judgement.figures,
+        learned={lesson.digest: lesson.label for lesson in lessons},
+    )
+    folder = model_store.add(store, name, _files(name, base, new, corrections, now), standing)
+    made = model_store.usable(folder, base)
+    assert made.head is not None
+    read_head(made, made.head)
+    return name, judgement
+
+
+def _files(
+    name: str, base: ModelCard, head: Head, corrections: Corrections, now: float
+) -> dict[str, bytes | Path]:
+    """The new model's folder."""
+    content = head_bytes(head)
+    own = head.labels[len(base.labels) :]
+    details = {key: value for key, value in base.details.items() if key not in _OF_THE_BASE}
+    details |= {
+        "id": name,
+        "labels": [*base.details["labels"], *own],
+        "head": {
+            "file": model_card.HEAD_NAME,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "base": base.id,
+        },
+        "n_corrections": len(corrections.said),
+        "created": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
+    }
+    tables = {
+        model_card.LABEL_MAPPING_NAME: {str(n): label for n, label in enumerate(head.labels)},
+        model_card.CANONICAL_MAPPING_NAME: {**base.canonical_of, **{label: label for label in own}},
+    }
+    return {
+        model_card.WEIGHTS_NAME: base.weights_path,
+        model_card.HEAD_NAME: content,
+        model_card.CARD_NAME: card_text(details).encode(),
+        **{file: (json.dumps(table, indent=2) + "\n").encode() for file, table in tables.items()},
+    }
+
+
+def _is_usable(lesson: Lesson, base: ModelCard, first: float) -> bool:
+    """Whether the index keeps what this very network made of the sound, and the label is a name.
+
+    Args:
+        lesson: a correction.
+        base: the model that is adapted.
+        first: when its network first judged under its id; before, another one did.
+    """
+    if lesson.embedding is None or len(lesson.embedding) != 2 * base.embedding_size:
+        return False
+    of_base = lesson.model == base.id and (lesson.filed or 0.0) >= first
+    of_ours = of_base or (lesson.model or "").startswith(_family(base))
+    if not of_ours or not np.isfinite(_embedding(lesson)).all():
+        return False
+    return lesson.label == MISC or (lesson.label.isprintable() and _can_be_a_folder(lesson.label))
+
+
+def _can_be_a_folder(label: str) -> bool:
+    return bool(label) and label[0] not in "._" and "/" not in label
+
+
+def _embedding(lesson: Lesson) -> np.ndarray:
+    assert lesson.embedding is not None
+    return np.frombuffer(lesson.embedding, "<f2").astype(np.float32)
+
+
+def _origin(lesson: Lesson) -> str:
+    """The pack that a sample came in; one that came alone is its own."""
+    return lesson.pack.split(os.sep)[0] or f"\0{lesson.digest}"
+
+
+def _family(base: ModelCard) -> str:
+    """What the ids of all models begin with that were adapted from this very network."""
+    return f"{base.id}-{base.backbone[:6]}-"
+
+
+def _relatives(store: str, base: ModelCard) -> list[StoredModel]:
+    return [m for m in model_store.stored_models(store) if m.id.startswith(_family(base))]
+
+
+def _newest(store: str, base: ModelCard) -> StoredModel | None:
+    return next(reversed(_relatives(store, base)), None)
+
+
+def _active(store: str, base: ModelCard) -> StoredModel | None:
+    card = model_store.choose(store, str(base.folder)).card
+    return next((model for model in _relatives(store, base) if model.id == card.id), None)
+
+
+def _learned(model: StoredModel | None) -> dict[str, str]:
+    return {} if model is None else dict(model.standing.learned)
+
+
+def _next_name(store: str, base: ModelCard) -> str:
+    numbers = [model.id.removeprefix(_family(base)) for model in _relatives(store, base)]
+    number = 1 + max((int(text) for text in numbers if text.isdecimal()), default=0)
+    while os.path.lexists(os.path.join(store, f"{_family(base)}{number}")):
+        number += 1
+    return f"{_family(base)}{number}"
