@@ -503,6 +503,46 @@ def model_report(
     click.echo(out)
 
 
+@cli.command()
+@_CORPUS
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("docs/learning.md"),
+    help="The page; its table is replaced.",
+)
+@_EXTRA
+@_RESULTS
+@_CACHE
+@_PROCESSES
+def simulate(
+    corpus: Path, out: Path, extra: tuple[Path, ...], results: Path, cache: Path, processes: int
+) -> None:
+    """Measure what corrections teach.
+
+    An owner who knows the labels corrects sounds of sources that a network never met, one source
+    after the other. The networks are those of `report`; what is finished is kept in --results.
+    """
+    _start_keras()
+    from drumwatchd.files import write_atomically
+    from drumwatchd.training.progress import Progress
+    from drumwatchd.training.report import SHIPPED, with_part
+    from drumwatchd.training.simulation import render, simulate
+
+    config = dataclasses.replace(SHIPPED, corpus=str(corpus), extra=tuple(map(str, extra)))
+    with Progress() as progress:
+        gains = simulate(
+            config,
+            results=results / "trials",
+            cache=cache,
+            processes=processes,
+            progress=progress,
+        )
+    page = with_part(out.read_text(encoding="utf-8"), "simulated owner", render(gains))
+    write_atomically(str(out), page)
+    click.echo(render(gains))
+
+
 def _configuration(
     corpus: Path, arch: str | None, settings: Path | None, given: dict[str, Any]
 ) -> RunConfig:
