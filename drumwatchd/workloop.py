@@ -24,7 +24,7 @@ from drumwatchd.pipeline import Outcome, Pipeline, Result
 from drumwatchd.rounds import Rounds
 
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 1.0, 60.0
-LATER_SECONDS = 0.5
+LATER_SECONDS, SOUGHT_SECONDS = 0.5, 5.0
 FLUSH_SECONDS = 1.0
 EMPTY_FOLDER_SECONDS = 10.0  # a copy of a pack may pause between two folders
 IDLE_SECONDS = 3600.0
@@ -208,8 +208,9 @@ class WorkLoop:
             self._block(result.error, now)
             self._delayed[source.path] = (now, source)
             return
-        if outcome is Outcome.LATER:
-            self._delayed[source.path] = (now + LATER_SECONDS, source)
+        if outcome in (Outcome.LATER, Outcome.SOUGHT):
+            seconds = LATER_SECONDS if outcome is Outcome.LATER else SOUGHT_SECONDS
+            self._delayed[source.path] = (now + seconds, source)
             return
         self._unblock()
         self._taken.pop(source.path, None)

@@ -233,7 +233,7 @@ def test_content_that_comes_while_its_original_is_looked_for_waits(
     owner.house.pipeline._is_sought = owner.rounds.is_sought
     target = move(path, owner.root / "Snare" / "bd.wav")
     again = drop("again.wav")
-    assert owner.house.process(again) is Outcome.LATER
+    assert owner.house.process(again) is Outcome.SOUGHT
     owner.hint(target)
     assert owner.said() == [("Snare", "Kick", "moved")]
     assert owner.house.process(again) is Outcome.DUPLICATE
