@@ -281,17 +281,18 @@ class Rounds:
             self._corrections.miss(findings.missing)
             self._second_look = now + self._patience
         sought = self._survey.sought(None if everywhere else findings.folders)
+        sought = (source for source in sought if self._is_of_interest(source))
         for source in chain(findings.altered, sought):
-            if source in self._digests and not self._is_of_interest(self._digests[source]):
-                continue
             if len(self._settling) >= SETTLING_AT_ONCE:
                 self._looks, self._second_look = 0, now + NEXT_LOT_SECONDS
                 break
             self._settling.observe(source, now, self._seconds_to_settle(source))
 
-    def _is_of_interest(self, digest: str) -> bool:
-        """Whether a content belongs to a sample that is missing, or isn't in its place unchanged."""
-        row = self._index.row_of(digest)
+    def _is_of_interest(self, source: Source) -> bool:
+        """Whether an unknown file may be a sample that is missing; one that was digested is known."""
+        if source not in self._digests:
+            return True
+        row = self._index.row_of(self._digests[source])
         return row is not None and row.missing is not None
 
     def _seconds_to_settle(self, source: Source) -> float:

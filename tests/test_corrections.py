@@ -501,3 +501,14 @@ def wait_for_a_tick(path: Path) -> None:
     probe = path.with_name(".probe")
     while not probe.exists() or probe.stat().st_ctime_ns <= path.stat().st_ctime_ns:
         probe.write_bytes(b"")
+
+
+def test_an_edit_to_what_just_came_again_is_no_crash(owner: Owner, drop: Drop) -> None:
+    """Two rows can't have one content; the edited file is another sample's copy then."""
+    path = owner.file("bd.wav")
+    row = owner.index.rows_in("filed")[0]
+    path.write_bytes(b"edited")
+    owner.file("other.wav", b"edit.d", label="Snare")
+    digest = owner.index.rows_in("filed")[1].digest
+    assert not owner.house.archive.corrections.changed(row, digest, 6, 1)
+    assert owner.events() == []
