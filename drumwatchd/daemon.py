@@ -261,6 +261,7 @@ def _rounds(config: Config, index: Index, archive: Archive, signals: Signals) ->
     settings = RoundSettings(
         rescan_seconds=config.archive.rescan_seconds,
         ignored=ignore_matcher(DEFAULT_IGNORE),
+        is_stopping=lambda: signals.stop,
     )
     return Rounds(index, archive, settings, signals.wake.set)
 

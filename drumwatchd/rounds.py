@@ -54,6 +54,7 @@ class RoundSettings:
     rescan_seconds: float = 300.0
     settle_seconds: float = SETTLE_SECONDS
     ignored: Callable[[str], bool] = lambda name: False
+    is_stopping: Callable[[], bool] = lambda: False
     is_watched: bool = True
 
 
@@ -78,7 +79,9 @@ class Rounds:
         self._places = archive.places
         self._registrar = Registrar(index, archive)
         self._mover = Mover(index, archive)
-        self._survey = Survey(archive.classes, archive.places, settings.ignored)
+        self._survey = Survey(
+            archive.classes, archive.places, settings.ignored, settings.is_stopping
+        )
         self._settling = Settling()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="archive")
         self._digesting: dict[str, tuple[Source, Future[str]]] = {}
@@ -253,12 +256,12 @@ class Rounds:
     def _folder_to_look_at(self, path: str, now: float) -> set[str]:
         """The folder that a hint speaks of; none where the daemon's own work raised it."""
         relative = os.path.relpath(path, self._archive.settings.root)
-        top, _, below = relative.partition("/")
-        if self._archive.classes.label_of(top) is None:
+        top, *below = relative.split("/")
+        if self._archive.classes.label_of(top) is None or any(map(self.settings.ignored, below)):
             return set()
         if os.path.isdir(path) or self._survey.knows(relative):
             return {relative}  # a folder that came or went
-        if not below or self.settings.ignored(os.path.basename(path)):
+        if not below:
             return set()
         is_there = os.path.lexists(path)
         if is_there != self._places.is_place(relative):

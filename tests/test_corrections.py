@@ -512,3 +512,30 @@ def test_an_edit_to_what_just_came_again_is_no_crash(owner: Owner, drop: Drop) -
     digest = owner.index.rows_in("filed")[1].digest
     assert not owner.house.archive.corrections.changed(row, digest, 6, 1)
     assert owner.events() == []
+
+
+def test_hints_of_what_is_passed_over_lead_nowhere(owner: Owner) -> None:
+    """Thumbnail folders, files at the archive's top, and our own folders aren't class folders."""
+    owner.file("bd.wav")
+    owner.round()
+    for name in ("Kick/@eaDir/x.wav", "top.wav", "_manifests/x.wav", ".hidden/x.wav"):
+        path = owner.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"own!")
+        owner.hint(path.parent, path)
+    assert owner.rounds.untracked == 0
+    assert not owner.rounds._survey.knows("Kick/@eaDir")
+    assert not owner.rounds._survey.knows("")
+
+
+def test_a_folder_that_is_deleted_whole(owner: Owner) -> None:
+    """With all below it, though only its own event was seen."""
+    owner.begin(template="{label}/{pack}/{stem}{suffix}")
+    for n in range(4):
+        owner.file(f"pack/{n % 2}/{n}.wav", b"%d" % n)
+    owner.round()
+    (owner.root / "Kick" / "pack").rename(owner.root.parent / "trash")
+    owner.hint(owner.root / "Kick" / "pack")
+    assert owner.house.archive.places.count_missing() == 4
+    owner.round()
+    assert owner.events() == ["gone"] * 4
