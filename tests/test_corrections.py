@@ -435,14 +435,14 @@ def test_thousands_at_once_are_taken_lot_by_lot(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A class folder is renamed: what waits is bounded, and in the end all of it is corrected."""
-    monkeypatch.setattr("drumwatchd.rounds.SETTLING_AT_ONCE", 7)
+    monkeypatch.setattr("drumwatchd.examiner.SETTLING_AT_ONCE", 7)
     for n in range(30):
         owner.file(f"{n}.wav", b"%d" % n)
     owner.round()
     (owner.root / "Kick").rename(owner.root / "Boom")
     owner.round(times=2)
     assert len(owner.said()) < 30
-    assert len(owner.rounds._settling) <= 7
+    assert len(owner.rounds._examiner._settling) <= 7
     for _ in range(40):
         owner.round(11)
     assert owner.said() == [("Boom", "Kick", "moved")] * 30
