@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from drumwatchd.log import configure as configure_log
 from drumwatchd.log import get_logger
 from drumwatchd.pipeline import Pipeline
 from drumwatchd.rounds import Rounds, RoundSettings
+from drumwatchd.wake import Wake
 from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
 
 STOP_SECONDS = 4.0
@@ -44,7 +44,7 @@ log = get_logger()
 class Signals:
     """What signal handlers may do: set a flag, and wake the loop."""
 
-    wake: threading.Event = field(default_factory=threading.Event)
+    wake: Wake = field(default_factory=Wake)
     stop: bool = False
     reload: bool = False
     _had_terminal: bool = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from drumwatchd.inbox.intake import Inbox, remove_empty_folders
 from drumwatchd.log import get_logger
 from drumwatchd.pipeline import Outcome, Pipeline, Result
 from drumwatchd.rounds import Rounds
+from drumwatchd.wake import Wake
 
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 1.0, 60.0
 LATER_SECONDS, SOUGHT_SECONDS = 0.5, 5.0
@@ -48,7 +48,7 @@ class WorkLoop:
         pipeline: Pipeline,
         archive: Archive,
         workers: Workers,
-        wake: threading.Event,
+        wake: Wake,
         *,
         model_id: str,
         rounds: Rounds | None = None,
