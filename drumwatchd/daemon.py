@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from drumwatchd.log import configure as configure_log
 from drumwatchd.log import get_logger
 from drumwatchd.pipeline import Pipeline
 from drumwatchd.rounds import Rounds, RoundSettings
+from drumwatchd.wake import Wake
 from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
 
 STOP_SECONDS = 4.0
@@ -46,7 +46,7 @@ log = get_logger()
 class Signals:
     """What signal handlers may do: set a flag, and wake the loop."""
 
-    wake: threading.Event = field(default_factory=threading.Event)
+    wake: Wake = field(default_factory=Wake)
     stop: bool = False
     reload: bool = False
     _had_terminal: bool = False
@@ -284,6 +284,7 @@ def _rounds(config: Config, index: Index, archive: Archive, signals: Signals) ->
     settings = RoundSettings(
         rescan_seconds=config.archive.rescan_seconds,
         ignored=ignore_matcher(DEFAULT_IGNORE),
+        is_stopping=lambda: signals.stop,
     )
     return Rounds(index, archive, settings, signals.wake.set)
 

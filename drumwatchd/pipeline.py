@@ -44,7 +44,8 @@ class Outcome(Enum):
     QUARANTINED = "quarantined"
     FAILED = "failed"  # stays where it is, remembered with its reason
     CHANGED = "changed"  # vanished or changed: settle it anew
-    LATER = "later"  # its original is still in work, or looked for
+    LATER = "later"  # its original is still in work
+    SOUGHT = "sought"  # its original isn't in its place, and is looked for
     BLOCKED = "blocked"  # archive, index or model can't be used now
 
 
@@ -111,7 +112,7 @@ class Pipeline:
                 claim = self._index.claim(source, digest)
             if not claim.won and self._is_gone(claim.row):
                 if claim.row.state != "gone" and self._is_sought(claim.row):
-                    return Outcome.LATER  # perhaps it was moved, and that is a correction
+                    return Outcome.SOUGHT  # perhaps it was moved, and that is a correction
                 self._index.release(claim.row, "dropped again", "the archived file is gone")
                 claim = self._index.claim(source, digest)
             if claim.won:

@@ -10,19 +10,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
 from drumwatchd.archive.archive import Archive
-from drumwatchd.archive.corrections import Finding, Registrar
+from drumwatchd.archive.corrections import Registrar
 from drumwatchd.archive.moves import Mover
 from drumwatchd.archive.survey import Findings, Survey
-from drumwatchd.errors import DrumwatchdError, WorkersStoppedError
-from drumwatchd.files import Source, digest_of, identity_of
-from drumwatchd.inbox.settle import Settling
+from drumwatchd.errors import DrumwatchdError
+from drumwatchd.examiner import Examiner
+from drumwatchd.files import identity_of
 from drumwatchd.inbox.watcher import ARCHIVE_EVENTS, POLL, Watcher
 from drumwatchd.index.rows import Row
 from drumwatchd.index.store import Index
@@ -35,14 +33,10 @@ HINT_SECONDS = 1.0  # both ends of a move, and all the files of a folder, in one
 PATIENCE_SECONDS = 60.0
 PATIENCE_WHILE_BUSY = 10
 MANY = 50  # so many missing, and more than half: a disk, rather than a person
-WHOLE_EVERY = (
-    12  # folders' times don't tell of edits in place, nor on every file system of all else
-)
+# Folders' times don't tell of edits in place, nor on every file system of all else.
+WHOLE_EVERY = 12
 REST_PER_LOOK = 10.0  # as for inboxes: rounds through a large archive must not be all that is done
-# A renamed class folder, or times that a backup didn't keep: thousands of files, a lot at a time.
-SETTLING_AT_ONCE, LOT, NEXT_LOT_SECONDS = 2_000, 50, 10.0
-OLD_SECONDS = 600.0
-REMEMBERED_DIGESTS = 2 * SETTLING_AT_ONCE
+NEXT_LOT_SECONDS = 10.0
 
 log = get_logger()
 
@@ -54,6 +48,7 @@ class RoundSettings:
     rescan_seconds: float = 300.0
     settle_seconds: float = SETTLE_SECONDS
     ignored: Callable[[str], bool] = lambda name: False
+    is_stopping: Callable[[], bool] = lambda: False
     is_watched: bool = True
 
 
@@ -78,11 +73,10 @@ class Rounds:
         self._places = archive.places
         self._registrar = Registrar(index, archive)
         self._mover = Mover(index, archive)
-        self._survey = Survey(archive.classes, archive.places, settings.ignored)
-        self._settling = Settling()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="archive")
-        self._digesting: dict[str, tuple[Source, Future[str]]] = {}
-        self._digests: OrderedDict[Source, str] = OrderedDict()
+        self._survey = Survey(
+            archive.classes, archive.places, settings.ignored, settings.is_stopping
+        )
+        self._examiner = Examiner(index, archive, self._survey, wake, settings.settle_seconds)
         self._wake = wake
         self._hints: set[str] = set()
         self._hints_lock = threading.Lock()
@@ -101,7 +95,7 @@ class Rounds:
     @property
     def is_busy(self) -> bool:
         """Whether something that was found isn't decided yet."""
-        return bool(len(self._settling) or self._digesting)
+        return self._examiner.is_busy
 
     @property
     def untracked(self) -> int:
@@ -132,7 +126,7 @@ class Rounds:
         if self._watcher is not None:
             self._watcher.stop()
             self._watcher = None
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._examiner.stop()
 
     def is_sought(self, row: Row) -> bool:
         """Whether a sample that isn't in its place may still turn out to have been moved."""
@@ -150,7 +144,7 @@ class Rounds:
             return self._tick(now)
         try:
             looked = self._look_where_due(now)
-            decided = self._examine(now)
+            decided = self._examiner.step(now)
         except (DrumwatchdError, OSError) as error:
             self._fail(error, now)
             return False
@@ -169,12 +163,8 @@ class Rounds:
 
     def next_due(self) -> float:
         """When something is due next."""
-        due = [self._rescan_due]
-        settled = self._settling.next_due()
-        if settled is not None and not self._digesting:
-            due.append(settled)
-        due += [when for when in (self._hints_due, self._second_look) if when is not None]
-        return min(due)
+        others = (self._examiner.next_due(), self._hints_due, self._second_look)
+        return min((self._rescan_due, *(when for when in others if when is not None)))
 
     @property
     def _rescan_due(self) -> float:
@@ -253,12 +243,12 @@ class Rounds:
     def _folder_to_look_at(self, path: str, now: float) -> set[str]:
         """The folder that a hint speaks of; none where the daemon's own work raised it."""
         relative = os.path.relpath(path, self._archive.settings.root)
-        top, _, below = relative.partition("/")
-        if self._archive.classes.label_of(top) is None:
+        top, *below = relative.split("/")
+        if self._archive.classes.label_of(top) is None or any(map(self.settings.ignored, below)):
             return set()
         if os.path.isdir(path) or self._survey.knows(relative):
             return {relative}  # a folder that came or went
-        if not below or self.settings.ignored(os.path.basename(path)):
+        if not below:
             return set()
         is_there = os.path.lexists(path)
         if is_there != self._places.is_place(relative):
@@ -272,7 +262,7 @@ class Rounds:
         if place is None or source is None or place.state != "filed":
             return
         if (source.size, source.mtime_ns) != (place.size, place.mtime_ns):
-            self._settling.observe(source, now, self.settings.settle_seconds)
+            self._examiner.take(source, now)
 
     def _record(self, findings: Findings, now: float, *, everywhere: bool) -> None:
         """Note what is missing, and have looked at what may be it."""
@@ -281,23 +271,13 @@ class Rounds:
             self._corrections.miss(findings.missing)
             self._second_look = now + self._patience
         sought = self._survey.sought(None if everywhere else findings.folders)
+        sought = filter(self._examiner.may_be_sought, sought)
+        patience = self._patience if self._looks > 1 else 0.0  # moved while it was down
         for source in chain(findings.altered, sought):
-            if source in self._digests and not self._is_of_interest(self._digests[source]):
-                continue
-            if len(self._settling) >= SETTLING_AT_ONCE:
+            if self._examiner.is_full:
                 self._looks, self._second_look = 0, now + NEXT_LOT_SECONDS
                 break
-            self._settling.observe(source, now, self._seconds_to_settle(source))
-
-    def _is_of_interest(self, digest: str) -> bool:
-        """Whether a content belongs to a sample that is missing, or isn't in its place unchanged."""
-        row = self._index.row_of(digest)
-        return row is not None and row.missing is not None
-
-    def _seconds_to_settle(self, source: Source) -> float:
-        """A copy that stood there long before its original went waits for what may come yet."""
-        is_old = _changed_at(source.path) < time.time() - OLD_SECONDS
-        return self._patience if is_old and self._looks > 1 else self.settings.settle_seconds
+            self._examiner.take(source, now, patience=patience)
 
     @property
     def _patience(self) -> float:
@@ -327,71 +307,3 @@ class Rounds:
             self._hints.add(path)
         if first:
             self._wake()
-
-    # -- contents -------------------------------------------------------------------------------
-
-    def _examine(self, now: float) -> bool:
-        """Digest what stands still, and decide what was digested."""
-        if not all(future.done() for _, future in self._digesting.values()):
-            return False
-        # All at once, the likeliest first: of several copies one is the sample.
-        digested = sorted(self._digesting.values(), key=self._unlikeliness)
-        self._digesting.clear()
-        decided = [self._decide(source, future, now) for source, future in digested]
-        for source in self._settling.take_finished(
-            now, lambda found: self._survey.examine(found.path), lambda _: False, limit=LOT
-        ):
-            self._digest(source)
-        return any(decided)
-
-    def _unlikeliness(self, digested: tuple[Source, Future[str]]) -> tuple[bool, float]:
-        """What was renamed within its class comes first, then what changed its name last."""
-        source, future = digested
-        row = None if future.exception() else self._index.row_of(future.result())
-        relative = os.path.relpath(source.path, self._archive.settings.root)
-        label = self._archive.classes.label_of(relative.split("/", 1)[0])
-        return row is None or row.label != label, -_changed_at(source.path)
-
-    def _digest(self, source: Source) -> None:
-        future = self._executor.submit(
-            digest_of,
-            os.path.realpath(source.path),
-            self._archive.settings.algorithm,
-            on_chunk=self._archive.go_on,
-        )
-        self._digesting[source.path] = (source, future)
-        future.add_done_callback(lambda _: self._wake())
-
-    def _decide(self, source: Source, future: Future[str], now: float) -> bool:
-        try:
-            digest = future.result()
-        except WorkersStoppedError:
-            return False
-        except OSError:
-            digest = ""  # unreadable, or gone again: no content that anybody looks for
-        found = self._survey.examine(source.path)
-        if found != source:
-            if found is not None:
-                self._settling.observe(found, now, self.settings.settle_seconds)
-            return False
-        self._digests[source] = digest
-        if len(self._digests) > REMEMBERED_DIGESTS:
-            self._digests.popitem(last=False)
-        return self._conclude(source, digest)
-
-    def _conclude(self, source: Source, digest: str) -> bool:
-        """Write down what a file is whose content is known; return whether that changed anything."""
-        if not digest:
-            return False
-        finding = self._registrar.decide(source, digest)
-        if finding in (Finding.CORRECTED, Finding.RENAMED, Finding.BACK):
-            self._survey.found(os.path.relpath(source.path, self._archive.settings.root))
-        return finding is not Finding.NOTHING
-
-
-def _changed_at(path: str) -> float:
-    """Unix time at which a file was made, renamed or written to last; 0 if it is gone."""
-    try:
-        return os.lstat(path).st_ctime
-    except OSError:
-        return 0.0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -22,9 +21,10 @@ from drumwatchd.inbox.intake import Inbox, remove_empty_folders
 from drumwatchd.log import get_logger
 from drumwatchd.pipeline import Outcome, Pipeline, Result
 from drumwatchd.rounds import Rounds
+from drumwatchd.wake import Wake
 
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 1.0, 60.0
-LATER_SECONDS = 0.5
+LATER_SECONDS, SOUGHT_SECONDS = 0.5, 5.0
 FLUSH_SECONDS = 1.0
 EMPTY_FOLDER_SECONDS = 10.0  # a copy of a pack may pause between two folders
 IDLE_SECONDS = 3600.0
@@ -48,7 +48,7 @@ class WorkLoop:
         pipeline: Pipeline,
         archive: Archive,
         workers: Workers,
-        wake: threading.Event,
+        wake: Wake,
         *,
         model_id: str,
         rounds: Rounds | None = None,
@@ -208,8 +208,9 @@ class WorkLoop:
             self._block(result.error, now)
             self._delayed[source.path] = (now, source)
             return
-        if outcome is Outcome.LATER:
-            self._delayed[source.path] = (now + LATER_SECONDS, source)
+        if outcome in (Outcome.LATER, Outcome.SOUGHT):
+            seconds = LATER_SECONDS if outcome is Outcome.LATER else SOUGHT_SECONDS
+            self._delayed[source.path] = (now + seconds, source)
             return
         self._unblock()
         self._taken.pop(source.path, None)

@@ -57,7 +57,7 @@ class Owner:
     def _settle(self) -> None:
         for _ in range(200):
             self.rounds.step(self.now)
-            for _, future in list(self.rounds._digesting.values()):
+            for _, future in self.rounds._examiner._digesting:
                 future.exception()
             self.now += 1.1
             if not (self.rounds.is_busy or self.rounds._hints):

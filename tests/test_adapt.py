@@ -306,6 +306,18 @@ def test_kits_count_alike() -> None:
     assert kit_accuracy(lessons.shipped_head(), sounds) == pytest.approx(0.5)
 
 
+def test_a_folder_of_ones_own_counts_as_misc() -> None:
+    """A clap that goes there is no loss, a kick is."""
+    head = lessons.shipped_head()
+    wide = Head((*head.labels, "Mine"), np.hstack([head.kernel, np.zeros((128, 1), np.float32)]),
+                np.append(head.bias, np.float32(99.0)))  # fmt: skip
+    for label, share in (("Clap", 1.0), ("Kick", 0.0)):
+        truth = np.full(5, FINE_LABELS.index(label))
+        embeddings = lessons.sounds(label, 5, 1)
+        sounds = Replay(FINE_LABELS, embeddings, truth, np.arange(5), np.ones(5, bool))
+        assert kit_accuracy(wide, sounds) == share
+
+
 # -- what travels with a model ------------------------------------------------------------------
 
 

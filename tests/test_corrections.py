@@ -233,7 +233,7 @@ def test_content_that_comes_while_its_original_is_looked_for_waits(
     owner.house.pipeline._is_sought = owner.rounds.is_sought
     target = move(path, owner.root / "Snare" / "bd.wav")
     again = drop("again.wav")
-    assert owner.house.process(again) is Outcome.LATER
+    assert owner.house.process(again) is Outcome.SOUGHT
     owner.hint(target)
     assert owner.said() == [("Snare", "Kick", "moved")]
     assert owner.house.process(again) is Outcome.DUPLICATE
@@ -435,14 +435,14 @@ def test_thousands_at_once_are_taken_lot_by_lot(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A class folder is renamed: what waits is bounded, and in the end all of it is corrected."""
-    monkeypatch.setattr("drumwatchd.rounds.SETTLING_AT_ONCE", 7)
+    monkeypatch.setattr("drumwatchd.examiner.SETTLING_AT_ONCE", 7)
     for n in range(30):
         owner.file(f"{n}.wav", b"%d" % n)
     owner.round()
     (owner.root / "Kick").rename(owner.root / "Boom")
     owner.round(times=2)
     assert len(owner.said()) < 30
-    assert len(owner.rounds._settling) <= 7
+    assert len(owner.rounds._examiner._settling) <= 7
     for _ in range(40):
         owner.round(11)
     assert owner.said() == [("Boom", "Kick", "moved")] * 30
@@ -501,3 +501,41 @@ def wait_for_a_tick(path: Path) -> None:
     probe = path.with_name(".probe")
     while not probe.exists() or probe.stat().st_ctime_ns <= path.stat().st_ctime_ns:
         probe.write_bytes(b"")
+
+
+def test_an_edit_to_what_just_came_again_is_no_crash(owner: Owner, drop: Drop) -> None:
+    """Two rows can't have one content; the edited file is another sample's copy then."""
+    path = owner.file("bd.wav")
+    row = owner.index.rows_in("filed")[0]
+    path.write_bytes(b"edited")
+    owner.file("other.wav", b"edit.d", label="Snare")
+    digest = owner.index.rows_in("filed")[1].digest
+    assert not owner.house.archive.corrections.changed(row, digest, 6, 1)
+    assert owner.events() == []
+
+
+def test_hints_of_what_is_passed_over_lead_nowhere(owner: Owner) -> None:
+    """Thumbnail folders, files at the archive's top, and our own folders aren't class folders."""
+    owner.file("bd.wav")
+    owner.round()
+    for name in ("Kick/@eaDir/x.wav", "top.wav", "_manifests/x.wav", ".hidden/x.wav"):
+        path = owner.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"own!")
+        owner.hint(path.parent, path)
+    assert owner.rounds.untracked == 0
+    assert not owner.rounds._survey.knows("Kick/@eaDir")
+    assert not owner.rounds._survey.knows("")
+
+
+def test_a_folder_that_is_deleted_whole(owner: Owner) -> None:
+    """With all below it, though only its own event was seen."""
+    owner.begin(template="{label}/{pack}/{stem}{suffix}")
+    for n in range(4):
+        owner.file(f"pack/{n % 2}/{n}.wav", b"%d" % n)
+    owner.round()
+    (owner.root / "Kick" / "pack").rename(owner.root.parent / "trash")
+    owner.hint(owner.root / "Kick" / "pack")
+    assert owner.house.archive.places.count_missing() == 4
+    owner.round()
+    assert owner.events() == ["gone"] * 4

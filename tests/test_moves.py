@@ -11,7 +11,7 @@ import pytest
 from drumwatchd.archive import moves
 from drumwatchd.archive.classes import Classes, name_problem
 from drumwatchd.archive.moves import Mover
-from drumwatchd.errors import ArchiveError, UsageError
+from drumwatchd.errors import ArchiveError, SourceChangedError, UsageError
 from drumwatchd.files import Source
 from drumwatchd.index.corrections import Corrections
 from drumwatchd.index.rows import Row
@@ -144,6 +144,24 @@ def test_where_there_are_no_hard_links_it_is_copied(
     assert correct(owner, "Snare") == "Snare/bd.wav"
     assert owner.house.files() == {"Snare/bd.wav": b"boom"}
     assert owner.labels() == {"Snare/bd.wav": ("filed", "Snare")}
+
+
+def test_a_file_that_was_edited_is_not_tried_for_ever(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays where it is, to be looked at as any other, and nothing of it is lost."""
+
+    def no_link(*arguments: object, **keywords: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path = owner.file("bd.wav")
+    path.write_bytes(b"edited")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", no_link)
+        with pytest.raises(SourceChangedError):
+            correct(owner, "Snare")
+    assert owner.house.files() == {"Kick/bd.wav": b"edited"}
+    assert owner.house.archive.places.moving() == []
 
 
 def test_the_template_names_it_anew(owner: Owner) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from drumwatchd.inbox.intake import Inbox, InboxSettings
 from drumwatchd.index.store import Index
 from drumwatchd.live import LiveFile
 from drumwatchd.pipeline import Outcome
+from drumwatchd.wake import Wake
 from drumwatchd.workloop import WorkLoop
 from house import Ear, House
 
@@ -52,7 +52,7 @@ class Shift:
     """A loop over one inbox, driven by hand."""
 
     def __init__(self, house: House) -> None:
-        self.crew, self.wake, self.now = Crew(), threading.Event(), time.monotonic()
+        self.crew, self.wake, self.now = Crew(), Wake(), time.monotonic()
         house.ear = self.crew
         house.set_mode("copy", "delete")
         settings = InboxSettings(str(house.inbox), "poll", 0.0, 300.0, 300.0, DEFAULT_IGNORE)

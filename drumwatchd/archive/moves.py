@@ -16,7 +16,7 @@ from drumwatchd.analysis.result import Verdict
 from drumwatchd.archive.archive import Archive
 from drumwatchd.archive.naming import alternatives, fields_of, render
 from drumwatchd.archive.placement import archive_error, holds, place
-from drumwatchd.errors import UsageError
+from drumwatchd.errors import SourceChangedError, UsageError
 from drumwatchd.files import fsync_folder, make_folders, source_from_stat
 from drumwatchd.index.corrections import Correction, How
 from drumwatchd.index.rows import Row
@@ -106,8 +106,7 @@ class Mover:
         """
         self._archive.check()
         while row.moving_to is not None:
-            assert row.path is not None
-            if self._bring(row, row.moving_to):
+            if self._bring_or_give_up(row, row.moving_to):
                 label = self._archive.classes.label_of(row.moving_to.split("/", 1)[0])
                 self._corrections.arrived(row, label or MISC, self._said_reason(row, label))
             elif not os.path.lexists(self._archive.full_path(row)):
@@ -119,6 +118,13 @@ class Mover:
                 return None
             row = again
         return row.path
+
+    def _bring_or_give_up(self, row: Row, target: str) -> bool:
+        try:
+            return self._bring(row, target)
+        except SourceChangedError:
+            self._corrections.give_up(row)  # edited meanwhile; else it would be tried for ever
+            raise
 
     def _bring(self, row: Row, target: str) -> bool:
         """Whether the file stands under its new name, and under no other."""

@@ -72,12 +72,14 @@ class Survey:
         classes: Classes,
         places: Places,
         ignored: Callable[[str], bool] = lambda name: False,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.unreadable: dict[str, str] = {}
         self._root = classes.root
         self._classes = classes
         self._places = places
         self._ignored = ignored
+        self._is_stopping = is_stopping
         self._listed: dict[str, _Listed] = {}
 
     @property
@@ -86,11 +88,17 @@ class Survey:
         return sum(listed.untracked for listed in self._listed.values())
 
     def look(self, *, whole: bool) -> Findings:
-        """Look through all class folders; list each that may have changed, or each if `whole`."""
+        """Look through all class folders; list each that may have changed, or each if `whole`.
+
+        That of a large archive takes a while: it is cut short, and finds nothing, when the daemon
+        is to stop.
+        """
         findings, visited = Findings(), set[str]()
         self.unreadable.clear()
         folders = sorted(self._class_folders(), reverse=True)
         while folders:
+            if self._is_stopping():
+                return Findings()
             folder = folders.pop()
             visited.add(folder)
             below = self._visit(folder, findings, whole=whole)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from drumwatchd.errors import IndexStoreError
 from drumwatchd.index.paths import to_db
 from drumwatchd.index.rows import Row, optional_to_db
 from drumwatchd.index.store import Index
@@ -206,29 +207,35 @@ class Corrections:
         Returns:
             False where the row has changed meanwhile, and nothing was recorded.
         """
-        with self._index.transaction() as connection:
-            done = connection.execute(
-                """UPDATE samples SET digest = ?, size = ?, seen_ns = ?, review = ?
-                   WHERE id = ? AND digest = ? AND path = ? AND missing IS NULL""",
-                (
-                    digest, size, mtime_ns, "it was edited in the archive after it was heard",
-                    row.id, row.digest, optional_to_db(row.path),
-                ),
-            )  # fmt: skip
-            if done.rowcount == 0:
-                return False
-            connection.execute(
-                f"""INSERT OR IGNORE INTO corrections
-                    SELECT ?, {COLUMNS.partition(", ")[2]} FROM corrections WHERE digest = ?""",  # noqa: S608 - constant text
-                (digest, row.digest),
-            )
-            # What was heard is of the content before, and no model shall learn from the two as one.
-            connection.execute(
-                "UPDATE analyses SET embedding = NULL WHERE sample_id = ?", (row.id,)
-            )
-            self._index.record(connection, row.digest, "changed", row.path, {"now": digest})
-            self._index.record(connection, digest, "changed", row.path, {"was": row.digest})
-            self._index.outdate_manifests(connection, filter(None, {row.label}))
+        try:
+            with self._index.transaction() as connection:
+                return self._change(connection, row, digest, size, mtime_ns)
+        except sqlite3.IntegrityError:
+            return False  # the same content came to an inbox just now
+
+    def _change(
+        self, connection: sqlite3.Connection, row: Row, digest: str, size: int, mtime_ns: int
+    ) -> bool:
+        done = connection.execute(
+            """UPDATE samples SET digest = ?, size = ?, seen_ns = ?, review = ?
+               WHERE id = ? AND digest = ? AND path = ? AND missing IS NULL""",
+            (
+                digest, size, mtime_ns, "it was edited in the archive after it was heard",
+                row.id, row.digest, optional_to_db(row.path),
+            ),
+        )  # fmt: skip
+        if done.rowcount == 0:
+            return False
+        connection.execute(
+            f"""INSERT OR IGNORE INTO corrections
+                SELECT ?, {COLUMNS.partition(", ")[2]} FROM corrections WHERE digest = ?""",  # noqa: S608 - constant text
+            (digest, row.digest),
+        )
+        # What was heard is of the content before, and no model shall learn from the two as one.
+        connection.execute("UPDATE analyses SET embedding = NULL WHERE sample_id = ?", (row.id,))
+        self._index.record(connection, row.digest, "changed", row.path, {"now": digest})
+        self._index.record(connection, digest, "changed", row.path, {"was": row.digest})
+        self._index.outdate_manifests(connection, filter(None, {row.label}))
         return True
 
     # -- moves by command -----------------------------------------------------------------------
@@ -292,19 +299,34 @@ class Corrections:
             )
 
     def arrived(self, row: Row, label: str, reason: str) -> None:
-        """The file of a row stands where it was to be moved, and nowhere else."""
+        """The file of a row stands where it was to be moved, and nowhere else.
+
+        Raises:
+            IndexStoreError: another sample has that place, whose file isn't there; once that is
+                known to be missing, it can be finished.
+        """
         assert row.moving_to is not None
-        with self._index.transaction() as connection:
-            found = connection.execute(
-                "SELECT seen_ns FROM samples WHERE id = ? AND moving_to = ?",
-                (row.id, to_db(row.moving_to)),
-            ).fetchone()
-            if found is None:
-                return  # somebody else finished it
-            self._put(connection, row, row.moving_to, label, reason, found[0])
-            detail = {"stood": row.path}
-            self._index.record(connection, row.digest, "moved", row.moving_to, detail)
-            self._index.outdate_manifests(connection, filter(None, {row.label, label}))
+        try:
+            with self._index.transaction() as connection:
+                self._arrive(connection, row, row.moving_to, label, reason)
+        except sqlite3.IntegrityError as error:
+            raise IndexStoreError(
+                "the index has another sample in this place",
+                path=row.moving_to,
+                hint="the next rescan finds out, and finishes the move",
+            ) from error
+
+    def _arrive(
+        self, connection: sqlite3.Connection, row: Row, place: str, label: str, reason: str
+    ) -> None:
+        found = connection.execute(
+            "SELECT seen_ns FROM samples WHERE id = ? AND moving_to = ?", (row.id, to_db(place))
+        ).fetchone()
+        if found is None:
+            return  # somebody else finished it
+        self._put(connection, row, place, label, reason, found[0])
+        self._index.record(connection, row.digest, "moved", place, {"stood": row.path})
+        self._index.outdate_manifests(connection, filter(None, {row.label, label}))
 
     def give_up(self, row: Row) -> None:
         """The file of a row can't be moved, or isn't there any more; it is no longer waited for."""

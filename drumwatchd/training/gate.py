@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drumwatchd.analysis.head import Head
-from drumwatchd.analysis.labels import CANONICAL_OF
+from drumwatchd.analysis.labels import CANONICAL_OF, MISC
 from drumwatchd.training.adapt import (
     AdaptSettings,
     Corrections,
@@ -155,13 +155,14 @@ def _faults(
 def kit_accuracy(head: Head, replay: Replay) -> float:
     """Share of the sounds whose folder, of the six and misc, is right, averaged over kits.
 
-    What goes to a folder of the owner's own is wrong: no sound of the corpus belongs there.
+    A folder of the owner's own counts as misc: it is none of the six, and nobody knows whether he
+    would want a clap of the corpus among his claps; a kick there is wrong.
     """
     if not len(replay.truth):
         return 0.0
     folders = sorted(set(CANONICAL_OF.values()))
     true = np.array([folders.index(CANONICAL_OF[label]) for label in replay.labels])
-    own = range(len(folders), len(folders) + len(head.labels) - len(true))
+    own = [folders.index(MISC)] * (len(head.labels) - len(true))
     folds = fold_matrix(np.array([*true, *own]))
     right = (head.probabilities(replay.embeddings) @ folds).argmax(axis=1) == true[replay.truth]
     _, kits = np.unique(replay.kits, return_inverse=True)
