@@ -27,7 +27,7 @@ from drumwatchd.inbox.intake import Inbox, InboxSettings, check_readable
 from drumwatchd.inbox.rescan import ignore_matcher
 from drumwatchd.index import lock
 from drumwatchd.index.store import Index, open_index
-from drumwatchd.learning import LOOK_SECONDS, ModelWatch, Retraining
+from drumwatchd.learning import LOOK_SECONDS, ModelWatch, PrecedentsFile, Retraining
 from drumwatchd.live import LiveFile
 from drumwatchd.log import configure as configure_log
 from drumwatchd.log import get_logger
@@ -199,11 +199,13 @@ def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
         _check_archive(settings, index)
         manifests = Manifests(settings.root, index)
         archive = Archive(settings, index, manifests)
-        workers = analysis_workers(config.classify, store_folder(config.index.path))
+        store = store_folder(config.index.path)
+        workers = analysis_workers(config.classify, store)
+        precedents = PrecedentsFile(index, store, _configured(config.classify))
         stack.callback(workers.close)
         policies = {str(inbox.path): inbox.duplicates for inbox in config.inboxes}
         rounds = _rounds(config, index, archive, signals)
-        pipeline = Pipeline(index, archive, workers, policies, rounds.is_sought)
+        pipeline = Pipeline(index, archive, workers, policies, rounds.is_sought, precedents.refresh)
         notify.starting("recovering")
         recovered, mended = pipeline.recover(), manifests.recover()
         log.info(

@@ -1,16 +1,24 @@
-"""The daemon's side of learning: notice which model judges, and have a new one made when it is due.
+"""The daemon's side of learning: let corrections speak, notice which model judges, have one made.
 
-Workers choose the model themselves, for each file; what is said here is for the log and `status`.
+Workers choose the model themselves, for each file; what is said of it here is for the log and `status`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
+import threading
 
-from drumwatchd.analysis import model_store
+from drumwatchd.analysis import model_store, precedents
+from drumwatchd.analysis.model_card import read_card
 from drumwatchd.errors import ModelError
+from drumwatchd.files import make_folders, write_atomically
+from drumwatchd.index.corrections import Corrections
+from drumwatchd.index.lessons import usable_lessons
+from drumwatchd.index.reader import open_reader
+from drumwatchd.index.store import Index
 from drumwatchd.log import get_logger
 
 # A promotion is heeded at once and told within this time.
@@ -18,6 +26,8 @@ LOOK_SECONDS = 60.0
 # Not at once: after a start there may be inboxes to catch up with.
 FIRST_SECONDS, DAY_SECONDS = 900.0, 86_400.0
 POLL_SECONDS = 1.0
+# The newest; older ones are learned by then.
+MOST_PRECEDENTS = 5_000
 STOP_SECONDS = 3.0
 
 log = get_logger()
@@ -43,6 +53,37 @@ class ModelWatch:
                 log.info("model changed", model=choice.card.id, was=self.model_id)
                 self.model_id = choice.card.id
         return self.model_id
+
+
+class PrecedentsFile:
+    """What was corrected, for the workers, from the next sample on."""
+
+    def __init__(self, index: Index, store: str, configured: str) -> None:
+        self._index, self._store, self._configured = index, store, configured
+        self._corrections = Corrections(index)
+        self._written = (0, 0.0)  # the version without corrections, which needs no file
+        self._lock = threading.Lock()
+
+    def refresh(self) -> None:
+        """Write the file anew if something was corrected since; it is only a help, so it may fail."""
+        with self._lock:
+            version = self._corrections.version()
+            if version == self._written:
+                return
+            try:
+                self._write()
+            except (OSError, ModelError) as error:
+                log.warning("precedents not written", reason=str(error))
+            self._written = version
+
+    def _write(self) -> None:
+        base = read_card(self._configured)
+        with open_reader(self._index.path) as reader:
+            lessons, _ = usable_lessons(reader, base)
+        said = [(lesson.label, lesson.embedding or b"") for lesson in lessons[-MOST_PRECEDENTS:]]
+        make_folders(self._store)
+        path = os.path.join(self._store, precedents.FILE_NAME)
+        write_atomically(path, precedents.precedents_text(base.backbone, said), durable=False)
 
 
 class Retraining:

@@ -62,7 +62,8 @@ class Pipeline:
     """Files one source at a time; several threads may call it with different sources.
 
     `is_sought` tells whether a sample that isn't in its place is still looked for elsewhere in the
-    archive; it is asked before content that comes again is filed anew.
+    archive; it is asked before content that comes again is filed anew. `before_judging` is called for
+    each sample that is judged.
     """
 
     def __init__(
@@ -72,12 +73,14 @@ class Pipeline:
         workers: Workers,
         duplicate_policies: Mapping[str, DuplicatePolicy],
         is_sought: Callable[[Row], bool] = lambda row: False,
+        before_judging: Callable[[], None] = lambda: None,
     ) -> None:
         self._index = index
         self._archive = archive
         self._workers = workers
         self._duplicate_policies = duplicate_policies
         self._is_sought = is_sought
+        self._before_judging = before_judging
         self._working: set[str] = set()
         self._working_lock = threading.Lock()
 
@@ -166,6 +169,7 @@ class Pipeline:
 
     def _analyse(self, source: Source) -> Analysis:
         """Judge the content that was digested: what is heard of a newer one is worth nothing."""
+        self._before_judging()
         try:
             return self._workers.analyse(source.path, os.path.join(source.pack, source.name))
         finally:

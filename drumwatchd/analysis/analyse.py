@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from drumwatchd.analysis import audio, labels, names
+from drumwatchd.analysis import audio, labels, names, neighbours
 from drumwatchd.analysis.classifier import Classifier
 from drumwatchd.analysis.features import FeatureExtractor
-from drumwatchd.analysis.model_card import CARD_NAME
+from drumwatchd.analysis.model_card import CARD_NAME, ModelCard
 from drumwatchd.analysis.model_store import choose
 from drumwatchd.analysis.result import Analysis, Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
@@ -96,11 +96,13 @@ def _analysis(
     name: str = "",
 ) -> Analysis:
     card = classifier.card
+    said = neighbours.current(settings.store, card.backbone, card.embedding_size)
+    targets = _targets(settings, card, said)
     judge = functools.partial(
         labels.judge,
         threshold=settings.confidence_threshold,
         top_k=settings.top_k,
-        targets=(*settings.target_labels, *card.own_labels),
+        targets=targets,
         canonical_of=card.canonical_of,
     )
     heard = dict(zip(card.labels, probabilities.tolist(), strict=True))
@@ -111,6 +113,9 @@ def _analysis(
         # The probabilities stay: they are what the network made of the beginning.
         verdict = dataclasses.replace(verdict, label=labels.MISC, reason=recording.not_one_hit)
     else:
+        if said is not None:
+            heard = said.heed(heard, embedding, targets, card.canonical_of)
+            verdict = _with_precedents(judge(heard), verdict)
         if settings.use_names:
             verdict = names.weigh(name, heard, judge)
         tag = tag_of(card.tags.get(verdict.fine), embedding.tolist())
@@ -122,6 +127,24 @@ def _analysis(
         duration_seconds=recording.duration_seconds,
         sample_rate_hz=recording.sample_rate_hz,
         channels=recording.channels,
+    )
+
+
+def _targets(
+    settings: AnalysisSettings, card: ModelCard, said: neighbours.Precedents | None
+) -> tuple[str, ...]:
+    """Labels with a folder of their own: those configured, and the owner's own."""
+    own = [*card.own_labels, *(said.own_labels if said else ())]
+    invented = (label for label in own if label not in labels.FINE_LABELS)
+    return tuple(dict.fromkeys((*settings.target_labels, *invented)))
+
+
+def _with_precedents(verdict: Verdict, before: Verdict) -> Verdict:
+    """Say so where what was corrected decided."""
+    if verdict.label == before.label:
+        return verdict
+    return dataclasses.replace(
+        verdict, reason=f"{verdict.reason}, by corrections of sounds like it"
     )
 
 

@@ -61,6 +61,13 @@ class Corrections:
             found = connection.execute(f"SELECT {COLUMNS} FROM corrections").fetchall()  # noqa: S608 - constant text
         return (Correction(*values) for values in found)
 
+    def version(self) -> tuple[int, float]:
+        """Another one whenever something was corrected or taken back."""
+        with self._index.reading() as connection:
+            query = "SELECT count(*), ifnull(max(at), 0) FROM corrections"
+            count, newest = connection.execute(query).fetchone()
+        return int(count), float(newest)
+
     def last(self) -> Correction | None:
         """The newest correction."""
         with self._index.reading() as connection:

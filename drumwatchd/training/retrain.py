@@ -18,10 +18,10 @@ import numpy as np
 
 from drumwatchd.analysis import model_card, model_store
 from drumwatchd.analysis.head import Head, head_bytes, read_head
-from drumwatchd.analysis.labels import MISC
 from drumwatchd.analysis.model_card import ModelCard, card_text, read_card
 from drumwatchd.analysis.model_store import Standing, StoredModel
 from drumwatchd.errors import ModelError
+from drumwatchd.index.lessons import family, usable_lessons
 from drumwatchd.index.reader import open_reader
 from drumwatchd.index.records import Lesson
 from drumwatchd.training.adapt import AdaptSettings, Corrections, fit_head, gather
@@ -89,11 +89,7 @@ def retrain(settings: RetrainSettings, now: float) -> Report:
     base = read_card(settings.configured)
     store = model_store.store_folder(settings.index_path)
     with open_reader(settings.index_path) as reader:
-        lessons = reader.lessons()
-        since = reader.meta(base.network_key)
-    first = float("inf") if since is None else float(since)
-    usable = [lesson for lesson in lessons if _is_usable(lesson, base, first)]
-    n_unusable = len(lessons) - len(usable)
+        usable, n_unusable = usable_lessons(reader, base)
     said = {lesson.digest: lesson.label for lesson in usable}
     n_new = len(said.items() - _learned(_newest(store, base)).items())
     if n_new < settings.min_corrections:
@@ -179,27 +175,6 @@ def _files(
     }
 
 
-def _is_usable(lesson: Lesson, base: ModelCard, first: float) -> bool:
-    """Whether the index keeps what this very network made of the sound, and the label is a name.
-
-    Args:
-        lesson: a correction.
-        base: the model that is adapted.
-        first: when its network first judged under its id; before, another one did.
-    """
-    if lesson.embedding is None or len(lesson.embedding) != 2 * base.embedding_size:
-        return False
-    of_base = lesson.model == base.id and (lesson.filed or 0.0) >= first
-    of_ours = of_base or (lesson.model or "").startswith(_family(base))
-    if not of_ours or not np.isfinite(_embedding(lesson)).all():
-        return False
-    return lesson.label == MISC or (lesson.label.isprintable() and _can_be_a_folder(lesson.label))
-
-
-def _can_be_a_folder(label: str) -> bool:
-    return bool(label) and label[0] not in "._" and "/" not in label
-
-
 def _embedding(lesson: Lesson) -> np.ndarray:
     assert lesson.embedding is not None
     return np.frombuffer(lesson.embedding, "<f2").astype(np.float32)
@@ -210,13 +185,8 @@ def _origin(lesson: Lesson) -> str:
     return lesson.pack.split(os.sep)[0] or f"\0{lesson.digest}"
 
 
-def _family(base: ModelCard) -> str:
-    """What the ids of all models begin with that were adapted from this very network."""
-    return f"{base.id}-{base.backbone[:6]}-"
-
-
 def _relatives(store: str, base: ModelCard) -> list[StoredModel]:
-    return [m for m in model_store.stored_models(store) if m.id.startswith(_family(base))]
+    return [m for m in model_store.stored_models(store) if m.id.startswith(family(base))]
 
 
 def _newest(store: str, base: ModelCard) -> StoredModel | None:
@@ -233,8 +203,8 @@ def _learned(model: StoredModel | None) -> dict[str, str]:
 
 
 def _next_name(store: str, base: ModelCard) -> str:
-    numbers = [model.id.removeprefix(_family(base)) for model in _relatives(store, base)]
+    numbers = [model.id.removeprefix(family(base)) for model in _relatives(store, base)]
     number = 1 + max((int(text) for text in numbers if text.isdecimal()), default=0)
-    while os.path.lexists(os.path.join(store, f"{_family(base)}{number}")):
+    while os.path.lexists(os.path.join(store, f"{family(base)}{number}")):
         number += 1
-    return f"{_family(base)}{number}"
+    return f"{family(base)}{number}"

@@ -1,0 +1,52 @@
+"""Corrections that can be learned from: those of sounds that the judging network has heard itself."""
+
+from __future__ import annotations
+
+import math
+import struct
+
+from drumwatchd.analysis.labels import MISC
+from drumwatchd.analysis.model_card import ModelCard
+from drumwatchd.index.reader import Reader
+from drumwatchd.index.records import Lesson
+
+
+def usable_lessons(reader: Reader, base: ModelCard) -> tuple[list[Lesson], int]:
+    """What can be learned from, oldest first, and how many corrections can't be.
+
+    Args:
+        reader: of the index.
+        base: the configured model, whose network hears.
+    """
+    lessons = reader.lessons()
+    since = reader.meta(base.network_key)
+    first = math.inf if since is None else float(since)
+    usable = [lesson for lesson in lessons if _is_usable(lesson, base, first)]
+    return usable, len(lessons) - len(usable)
+
+
+def family(base: ModelCard) -> str:
+    """What the ids of all models begin with that were adapted from this very network."""
+    return f"{base.id}-{base.backbone[:6]}-"
+
+
+def _is_usable(lesson: Lesson, base: ModelCard, first: float) -> bool:
+    """Whether the index keeps what this very network made of the sound, and the label is a name.
+
+    Args:
+        lesson: a correction.
+        base: the model that is adapted.
+        first: when its network first judged under its id; before, another one did.
+    """
+    if lesson.embedding is None or len(lesson.embedding) != 2 * base.embedding_size:
+        return False
+    of_base = lesson.model == base.id and (lesson.filed or 0.0) >= first
+    of_ours = of_base or (lesson.model or "").startswith(family(base))
+    values = struct.unpack(f"<{base.embedding_size}e", lesson.embedding)
+    if not of_ours or not all(map(math.isfinite, values)):
+        return False
+    return lesson.label == MISC or (lesson.label.isprintable() and _can_be_a_folder(lesson.label))
+
+
+def _can_be_a_folder(label: str) -> bool:
+    return bool(label) and label[0] not in "._" and "/" not in label
