@@ -108,7 +108,7 @@ def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals:
     models = ModelWatch(
         store_folder(config.index.path), _configured(config.classify), loop.model_id
     )
-    retraining = _retraining(config)
+    retraining = scheduled_retraining(config)
     pulse = min(notify.watchdog_interval_seconds() or IDLE_SECONDS, LOOK_SECONDS)
     try:
         while not signals.stop:
@@ -132,7 +132,7 @@ def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals:
     return config
 
 
-def _retraining(config: Config) -> Retraining | None:
+def scheduled_retraining(config: Config) -> Retraining | None:
     """What has models made; under systemd a timer does."""
     if config.path is None or config.retrain.schedule == "off" or os.environ.get("NOTIFY_SOCKET"):
         return None

@@ -18,6 +18,8 @@ import lessons
 from drumwatchd.analysis import model_store
 from drumwatchd.analysis.model_card import read_card
 from drumwatchd.analysis.model_store import store_folder
+from drumwatchd.config import load_config
+from drumwatchd.daemon import scheduled_retraining
 from drumwatchd.index.reader import open_reader
 from drumwatchd.learning import DAY_SECONDS, FIRST_SECONDS, ModelWatch, Retraining
 from home import Home, wait_for
@@ -167,6 +169,19 @@ def test_an_adaptation_gives_way_and_ends_with_the_daemon(tmp_path: Path) -> Non
     with model_store.alone(store_of(home)):
         pass
     adapt(home)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "manager", "wanted"),
+    [("daily", "", True), ("off", "", False), ("daily", "/run/systemd/notify", False)],
+)
+def test_who_has_models_made(
+    schedule: str, manager: str, wanted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon, unless it is told not to, or systemd runs it and so has a timer."""
+    home = taught_home(tmp_path, retrain=f'schedule = "{schedule}"')
+    monkeypatch.setenv("NOTIFY_SOCKET", manager)
+    assert (scheduled_retraining(load_config(home.config, {})) is not None) is wanted
 
 
 def test_a_failed_adaptation_is_tried_again_the_next_day(tmp_path: Path) -> None:

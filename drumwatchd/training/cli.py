@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drumwatchd import __version__
-from drumwatchd.analysis.workers import SINGLE_THREADED
 from drumwatchd.errors import DrumwatchdError, UsageError
+from drumwatchd.training.adapt_command import adapt
 from drumwatchd.training.settings import (
     FEATURES_OF,
     REFERENCE_DESIGNS,
@@ -303,72 +301,6 @@ def export(
 
 
 @cli.command()
-@click.option(
-    "--config",
-    "config_path",
-    metavar="FILE",
-    type=click.Path(dir_okay=False),
-    help="Configuration of the daemon; found as drumwatchd finds it.",
-)
-@click.option("--min-corrections", type=click.IntRange(1), help="Instead of the configured number.")
-@click.option("--no-promote", is_flag=True, help="Keep what passes as a candidate.")
-@click.option(
-    "--scheduled",
-    is_flag=True,
-    help="As a timer wants it: with the lowest priority, and only if [retrain] schedule isn't off.",
-)
-@_JSON
-def adapt(
-    config_path: str | None,
-    min_corrections: int | None,
-    no_promote: bool,
-    scheduled: bool,
-    as_json: bool,
-) -> None:
-    """Adapt the model to what was corrected.
-
-    Fits the network's last layer to the corrections in the index. What loses nothing on the sounds
-    that came with the model, and wins on corrections that it hadn't seen, judges from the next file
-    on; else it is kept as rejected, with the reason. Needs no TensorFlow and no corpus.
-    """
-    os.environ.update(SINGLE_THREADED)
-    if scheduled:
-        # Where a service's filter forbids it, the service has a priority of its own.
-        with contextlib.suppress(OSError):
-            os.nice(19)
-    from drumwatchd.analysis.model_card import shipped_model
-    from drumwatchd.config import find_config, load_config
-
-    config = load_config(find_config(config_path))
-    if scheduled and config.retrain.schedule == "off":
-        _print_adapted({"state": "off", "reason": "[retrain] schedule is off"}, as_json=as_json)
-        return
-    if not config.index.path.exists():
-        _print_adapted({"state": "waiting", "reason": "there is no index yet"}, as_json=as_json)
-        return
-    from drumwatchd.training.retrain import RetrainSettings, retrain
-
-    settings = RetrainSettings(
-        index_path=str(config.index.path),
-        configured=Path(config.classify.model or shipped_model()),
-        target_labels=config.classify.target_labels,
-        min_corrections=min_corrections or config.retrain.min_corrections,
-        keep=config.retrain.keep,
-        promotes=not no_promote,
-    )
-    _print_adapted(dataclasses.asdict(retrain(settings, time.time())), as_json=as_json)
-
-
-def _print_adapted(report: dict[str, Any], *, as_json: bool) -> None:
-    name, state = report.get("model"), report["state"]
-    text = f"{name} is {state}" if name else state
-    if unusable := report.get("n_unusable"):
-        text += f"; {unusable} corrections can't be used"
-    text += f": {report['reason']}"
-    _print({"schema": 1, **report}, text, as_json=as_json)
-
-
-@cli.command()
 @_CORPUS
 @click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @_EXTRA
@@ -541,6 +473,9 @@ def simulate(
     page = with_part(out.read_text(encoding="utf-8"), "simulated owner", render(gains))
     write_atomically(str(out), page)
     click.echo(render(gains))
+
+
+cli.add_command(adapt)
 
 
 def _configuration(
