@@ -50,7 +50,7 @@ class AdaptSettings:
 
     correction_weight: float = 20.0
     most_weight: float = 1.0
-    opinion: float = 0.9
+    opinion: float = 0.5
     pull: float = 3e-3
     new_label_bias: float = 3.0
     iterations: int = 60
