@@ -75,7 +75,7 @@ class Mover:
         self._archive.check()
         self._check_standing(row)
         for target in alternatives(self._target(row, label, folder)):
-            if os.path.lexists(os.path.join(self._archive.settings.root, target)):
+            if not self._is_free(target):
                 continue
             if not self._corrections.begin(row, label, target, how, note):
                 raise UsageError("it changed meanwhile", path=row.path, hint="try again")
@@ -102,7 +102,7 @@ class Mover:
             Where it stands, below the archive's root.
 
         Raises:
-            ArchiveError: it can't be done now; it is tried again.
+            ArchiveError, IndexStoreError: it can't be done now; it is tried again.
         """
         self._archive.check()
         while row.moving_to is not None:
@@ -164,10 +164,12 @@ class Mover:
         return holds(new, row.digest, algorithm)
 
     def _next_name(self, target: str) -> str:
-        for name in alternatives(target):
-            if not os.path.lexists(os.path.join(self._archive.settings.root, name)):
-                return name
-        raise AssertionError("unreachable: there is always another name")
+        return next(filter(self._is_free, alternatives(target)))
+
+    def _is_free(self, name: str) -> bool:
+        """Whether neither a file has this name, nor a sample that will have it or had it just now."""
+        path = os.path.join(self._archive.settings.root, name)
+        return not (os.path.lexists(path) or self._places.is_place(name))
 
     # -- names ----------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from drumwatchd.errors import IndexStoreError
 from drumwatchd.index.paths import to_db
 from drumwatchd.index.rows import Row, optional_to_db
 from drumwatchd.index.store import Index
@@ -292,19 +293,36 @@ class Corrections:
             )
 
     def arrived(self, row: Row, label: str, reason: str) -> None:
-        """The file of a row stands where it was to be moved, and nowhere else."""
+        """The file of a row stands where it was to be moved, and nowhere else.
+
+        Raises:
+            IndexStoreError: a file that is being placed has reserved this name; it won't get it.
+        """
         assert row.moving_to is not None
-        with self._index.transaction() as connection:
-            found = connection.execute(
-                "SELECT seen_ns FROM samples WHERE id = ? AND moving_to = ?",
-                (row.id, to_db(row.moving_to)),
-            ).fetchone()
-            if found is None:
-                return  # somebody else finished it
-            self._put(connection, row, row.moving_to, label, reason, found[0])
-            detail = {"stood": row.path}
-            self._index.record(connection, row.digest, "moved", row.moving_to, detail)
-            self._index.outdate_manifests(connection, filter(None, {row.label, label}))
+        try:
+            with self._index.transaction() as connection:
+                self._arrive(connection, row, row.moving_to, label, reason)
+        except sqlite3.IntegrityError as error:
+            message, hint = "another sample has this name for now", "the next rescan tries again"
+            raise IndexStoreError(message, path=row.moving_to, hint=hint) from error
+
+    def _arrive(
+        self, connection: sqlite3.Connection, row: Row, target: str, label: str, reason: str
+    ) -> None:
+        found = connection.execute(
+            "SELECT seen_ns FROM samples WHERE id = ? AND moving_to = ?", (row.id, to_db(target))
+        ).fetchone()
+        if found is None:
+            return  # somebody else finished it
+        # Its file went, unnoticed as yet, and this one has its name now.
+        connection.execute(
+            """UPDATE samples SET missing = ? WHERE path = ? AND id <> ?
+               AND state = 'filed' AND missing IS NULL AND moving_to IS NULL""",
+            (self._index.now(), to_db(target), row.id),
+        )
+        self._put(connection, row, target, label, reason, found[0])
+        self._index.record(connection, row.digest, "moved", target, {"stood": row.path})
+        self._index.outdate_manifests(connection, filter(None, {row.label, label}))
 
     def give_up(self, row: Row) -> None:
         """The file of a row can't be moved, or isn't there any more; it is no longer waited for."""
