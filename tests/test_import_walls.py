@@ -70,6 +70,7 @@ def home(tmp_path: Path) -> Path:
         "drumwatchd.cli.queries",
         "drumwatchd.cli.retry",
         "drumwatchd.cli.correct",
+        "drumwatchd.cli.reclassify",
         "drumwatchd.desk",
         "drumwatchd.cli.setup",
         "drumwatchd.cli.mapping",

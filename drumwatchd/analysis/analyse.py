@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from drumwatchd.analysis import audio, labels, names
+from drumwatchd.analysis import audio, labels
 from drumwatchd.analysis.classifier import Classifier
 from drumwatchd.analysis.features import FeatureExtractor
 from drumwatchd.analysis.model_card import CARD_NAME
 from drumwatchd.analysis.model_store import choose
 from drumwatchd.analysis.result import Analysis, Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
-from drumwatchd.analysis.tags import tag_of
+from drumwatchd.analysis.verdicts import judge_of, verdict_on
 from drumwatchd.errors import AnalysisError, ModelError, SourceChangedError
 
 Array = npt.NDArray[np.float32]
@@ -96,25 +96,15 @@ def _analysis(
     name: str = "",
 ) -> Analysis:
     card = classifier.card
-    judge = functools.partial(
-        labels.judge,
-        threshold=settings.confidence_threshold,
-        top_k=settings.top_k,
-        targets=(*settings.target_labels, *card.own_labels),
-        canonical_of=card.canonical_of,
-    )
     heard = dict(zip(card.labels, probabilities.tolist(), strict=True))
-    verdict = judge(heard)
     if recording.is_silent:
-        verdict = _silent(verdict)
+        verdict = _silent(judge_of(card, settings)(heard))
     elif recording.not_one_hit is not None:
         # The probabilities stay: they are what the network made of the beginning.
+        verdict = judge_of(card, settings)(heard)
         verdict = dataclasses.replace(verdict, label=labels.MISC, reason=recording.not_one_hit)
     else:
-        if settings.use_names:
-            verdict = names.weigh(name, heard, judge)
-        tag = tag_of(card.tags.get(verdict.fine), embedding.tolist())
-        verdict = dataclasses.replace(verdict, tag=tag)
+        verdict = verdict_on(heard, embedding.tolist(), card, settings, name)
     return Analysis(
         verdict=verdict,
         model=card.id,

@@ -1,6 +1,6 @@
-"""Move a sample to another class folder because its owner says so, safe against any interruption.
+"""Move a sample to another class folder, by its owner's word or a new judgement, whatever interrupts it.
 
-The index is told first: what the owner says, and where the file is going. Then the file gets its new
+The index is told first: what is said of it, and where the file is going. Then the file gets its new
 name, loses the old one, and the row follows. Whatever stands between the first and the last step is
 finished by `finish`, by whoever comes first: the command itself, or the daemon's next rescan.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Callable
 
 from drumwatchd.analysis.labels import FINE_LABELS, MISC
 from drumwatchd.analysis.result import Verdict
@@ -19,18 +20,20 @@ from drumwatchd.archive.placement import archive_error, holds, place
 from drumwatchd.errors import UsageError
 from drumwatchd.files import fsync_folder, make_folders, source_from_stat
 from drumwatchd.index.corrections import Correction, How
+from drumwatchd.index.rejudged import Happening, Judgement, Moved, Rejudged
 from drumwatchd.index.rows import Row
 from drumwatchd.index.store import Index
 
 
 class Mover:
-    """Corrects samples, and takes corrections back."""
+    """Files samples elsewhere: as their owner says, as they are judged now, and back again."""
 
     def __init__(self, index: Index, archive: Archive) -> None:
         self._index = index
         self._archive = archive
         self._corrections = archive.corrections
         self._places = archive.places
+        self._rejudged = Rejudged(index)
 
     def correct(self, row: Row, label: str, *, how: How, note: str | None) -> str | None:
         """File a sample under what its owner says it is.
@@ -67,18 +70,78 @@ class Mover:
                 path=row.source.path,
                 hint="`drumwatchd retry` files it, if it can be read; then correct it",
             )
-        reason = _reason(row, label, folder)
-        stands = row.path is None or row.path.split("/", 1)[0] == folder
-        if stands or self._archive.classes.label_of(str(row.path).split("/", 1)[0]) == folder:
-            self._corrections.relabel(row, label, folder, how, note, reason)
+        row = self._settled(row)
+        if self._stands_in(row, folder):
+            reason = _reason(row, label, folder)
+            if not self._corrections.relabel(row, label, folder, how, note, reason):
+                raise _changed_meanwhile(row)
             return row.path
+        return self._move(
+            row,
+            self._as_said(row, label, folder),
+            lambda target: self._corrections.begin(row, label, target, how, note),
+        )
+
+    # -- judged again ---------------------------------------------------------------------------
+
+    def reclassify(self, row: Row, now: Judgement, batch: int) -> str | None:
+        """File a sample as it is judged now; that is no correction.
+
+        Returns, Raises:
+            As `correct`.
+        """
+        return self._rejudge(row, now, batch, "reclassified", None)
+
+    def take_back(self, row: Row, moved: Moved, batch: int) -> str | None:
+        """Judge and file a sample as it was before a batch; in its old place, if nobody renamed it.
+
+        Returns, Raises:
+            As `correct`.
+        """
+        place = moved.stood if row.path == moved.path else None
+        return self._rejudge(row, moved.was, batch, "reclassification taken back", place)
+
+    def _rejudge(
+        self, row: Row, now: Judgement, batch: int, happening: Happening, place: str | None
+    ) -> str | None:
+        if self._stands_in(row, now.label):
+            if not self._rejudged.stay(row, now, batch, happening):
+                raise _changed_meanwhile(row)
+            return row.path
+        verdict = Verdict(
+            now.label, now.label, now.fine or MISC, now.confidence or 0.0, {}, (), "", None, now.tag
+        )
+        path = self._move(
+            row,
+            place or self._target(row, verdict),
+            lambda target: self._rejudged.begin(row, now, batch, happening, target),
+        )
+        if path == row.path:
+            raise _changed_meanwhile(row)  # somebody took it away in the midst of the move
+        return path
+
+    # -- the move -------------------------------------------------------------------------------
+
+    def _settled(self, row: Row) -> Row:
+        """The row once a move has come to its end that was begun before."""
+        if row.moving_to is None:
+            return row
+        self.finish(row)
+        return self._index.row(row.id) or row
+
+    def _stands_in(self, row: Row, folder: str) -> bool:
+        """Whether the file, if there is one, needs no move to be in a class folder."""
+        if row.path is None:
+            return True
+        top = row.path.split("/", 1)[0]
+        return folder in (top, self._archive.classes.label_of(top))
+
+    def _move(self, row: Row, wanted: str, begin: Callable[[str], bool]) -> str | None:
         self._archive.check()
         self._check_standing(row)
-        for target in alternatives(self._target(row, label, folder)):
-            if not self._is_free(target):
-                continue
-            if not self._corrections.begin(row, label, target, how, note):
-                raise UsageError("it changed meanwhile", path=row.path, hint="try again")
+        for target in filter(self._is_free, alternatives(wanted)):
+            if not begin(target):
+                raise _changed_meanwhile(row)
             break
         begun = self._index.row(row.id)
         assert begun is not None
@@ -92,8 +155,6 @@ class Mover:
                 path=path,
                 hint="if it was moved by hand, the next rescan finds it; try again then",
             )
-
-    # -- the move -------------------------------------------------------------------------------
 
     def finish(self, row: Row) -> str | None:
         """Bring the file of a row to where it is to go, from whatever step the move is at.
@@ -173,7 +234,16 @@ class Mover:
 
     # -- names ----------------------------------------------------------------------------------
 
-    def _target(self, row: Row, label: str | None, folder: str) -> str:
+    def _as_said(self, row: Row, label: str | None, folder: str) -> str:
+        """The place of a sample that its owner says is a `label`."""
+        heard = self._places.verdict_of(row)
+        fine = label if label in FINE_LABELS else heard.fine
+        tag = heard.tag if fine == heard.fine else None
+        return self._target(
+            row, Verdict(folder, folder, fine, heard.confidence, {}, (), "", None, tag)
+        )
+
+    def _target(self, row: Row, now: Verdict) -> str:
         """The place that the name template gives a sample in another class folder.
 
         A name that the owner gave it stays.
@@ -182,9 +252,6 @@ class Mover:
         template = self._archive.settings.name_template
         heard = self._places.verdict_of(row)
         before = render(template, fields_of(row.source, row.digest, heard))
-        fine = label if label in FINE_LABELS else heard.fine
-        tag = heard.tag if fine == heard.fine else None
-        now = Verdict(folder, folder, fine, heard.confidence, {}, (), "", None, tag)
         after = render(template, fields_of(row.source, row.digest, now))
         name = os.path.basename(row.path)
         if _is_numbered(name, os.path.basename(before)):
@@ -194,6 +261,10 @@ class Mover:
     def _said_reason(self, row: Row, label: str | None) -> str:
         said = self._corrections.of(row.digest)
         return _reason(row, None if said is None else said.label, label or MISC)
+
+
+def _changed_meanwhile(row: Row) -> UsageError:
+    return UsageError("it changed meanwhile", path=row.path, hint="try again")
 
 
 def _reason(row: Row, label: str | None, folder: str) -> str:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from drumwatchd.errors import IndexStoreError
 from drumwatchd.index.paths import to_db
+from drumwatchd.index.rejudged import take_over
 from drumwatchd.index.rows import Row, optional_to_db
 from drumwatchd.index.store import Index
 
@@ -192,7 +193,8 @@ class Corrections:
     ) -> None:
         connection.execute(
             """UPDATE samples SET state = 'filed', path = ?, name = ?, label = ?, reason = ?,
-                      seen_ns = ?, missing = NULL, moving_to = NULL WHERE id = ?""",
+                      seen_ns = ?, missing = NULL, moving_to = NULL, becomes = NULL
+               WHERE id = ?""",
             (to_db(relative), to_db(os.path.basename(relative)), label, reason, mtime_ns, row.id),
         )
 
@@ -260,14 +262,19 @@ class Corrections:
 
     def relabel(
         self, row: Row, label: str | None, folder: str, how: How, note: str | None, reason: str
-    ) -> None:
+    ) -> bool:
         """As `begin`, of a sample whose file stays where it is."""
         with self._index.transaction() as connection:
-            self._decide(connection, row, label, how, note)
-            connection.execute(
-                "UPDATE samples SET label = ?, reason = ? WHERE id = ?", (folder, reason, row.id)
+            done = connection.execute(
+                """UPDATE samples SET label = ?, reason = ?
+                   WHERE id = ? AND label IS ? AND moving_to IS NULL""",
+                (folder, reason, row.id, row.label),
             )
+            if done.rowcount == 0:
+                return False
+            self._decide(connection, row, label, how, note)
             self._index.outdate_manifests(connection, filter(None, {row.label, folder}))
+        return True
 
     def _decide(
         self,
@@ -310,24 +317,31 @@ class Corrections:
         self, connection: sqlite3.Connection, row: Row, target: str, label: str, reason: str
     ) -> None:
         found = connection.execute(
-            "SELECT seen_ns FROM samples WHERE id = ? AND moving_to = ?", (row.id, to_db(target))
+            "SELECT seen_ns, becomes FROM samples WHERE id = ? AND moving_to = ?",
+            (row.id, to_db(target)),
         ).fetchone()
         if found is None:
             return  # somebody else finished it
+        seen_ns, becomes = found
         # Its file went, unnoticed as yet, and this one has its name now.
         connection.execute(
             """UPDATE samples SET missing = ? WHERE path = ? AND id <> ?
                AND state = 'filed' AND missing IS NULL AND moving_to IS NULL""",
             (self._index.now(), to_db(target), row.id),
         )
-        self._put(connection, row, target, label, reason, found[0])
-        self._index.record(connection, row.digest, "moved", target, {"stood": row.path})
+        if becomes is not None:
+            label, reason = take_over(self._index, connection, row, target, becomes)
+        else:
+            self._index.record(connection, row.digest, "moved", target, {"stood": row.path})
+        self._put(connection, row, target, label, reason, seen_ns)
         self._index.outdate_manifests(connection, filter(None, {row.label, label}))
 
     def give_up(self, row: Row) -> None:
         """The file of a row can't be moved, or isn't there any more; it is no longer waited for."""
         with self._index.transaction() as connection:
-            connection.execute("UPDATE samples SET moving_to = NULL WHERE id = ?", (row.id,))
+            connection.execute(
+                "UPDATE samples SET moving_to = NULL, becomes = NULL WHERE id = ?", (row.id,)
+            )
 
 
 def _correction(connection: sqlite3.Connection, digest: str) -> Correction | None:

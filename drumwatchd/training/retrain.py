@@ -91,8 +91,7 @@ def retrain(settings: RetrainSettings, now: float) -> Report:
     with open_reader(settings.index_path) as reader:
         lessons = reader.lessons()
         since = reader.meta(base.network_key)
-    first = float("inf") if since is None else float(since)
-    usable = [lesson for lesson in lessons if _is_usable(lesson, base, first)]
+    usable = [lesson for lesson in lessons if _is_usable(lesson, base, since)]
     n_unusable = len(lessons) - len(usable)
     said = {lesson.digest: lesson.label for lesson in usable}
     n_new = len(said.items() - _learned(_newest(store, base)).items())
@@ -179,19 +178,19 @@ def _files(
     }
 
 
-def _is_usable(lesson: Lesson, base: ModelCard, first: float) -> bool:
+def _is_usable(lesson: Lesson, base: ModelCard, since: str | None) -> bool:
     """Whether the index keeps what this very network made of the sound, and the label is a name.
 
     Args:
         lesson: a correction.
         base: the model that is adapted.
-        first: when its network first judged under its id; before, another one did.
+        since: when its network first judged under its id, as the index has it.
     """
     if lesson.embedding is None or len(lesson.embedding) != 2 * base.embedding_size:
         return False
-    of_base = lesson.model == base.id and (lesson.filed or 0.0) >= first
-    of_ours = of_base or (lesson.model or "").startswith(_family(base))
-    if not of_ours or not np.isfinite(_embedding(lesson)).all():
+    if not base.has_heard(lesson.model, lesson.filed, since):
+        return False
+    if not np.isfinite(_embedding(lesson)).all():
         return False
     return lesson.label == MISC or (lesson.label.isprintable() and _can_be_a_folder(lesson.label))
 
@@ -210,13 +209,8 @@ def _origin(lesson: Lesson) -> str:
     return lesson.pack.split(os.sep)[0] or f"\0{lesson.digest}"
 
 
-def _family(base: ModelCard) -> str:
-    """What the ids of all models begin with that were adapted from this very network."""
-    return f"{base.id}-{base.backbone[:6]}-"
-
-
 def _relatives(store: str, base: ModelCard) -> list[StoredModel]:
-    return [m for m in model_store.stored_models(store) if m.id.startswith(_family(base))]
+    return [m for m in model_store.stored_models(store) if m.id.startswith(base.family)]
 
 
 def _newest(store: str, base: ModelCard) -> StoredModel | None:
@@ -233,8 +227,8 @@ def _learned(model: StoredModel | None) -> dict[str, str]:
 
 
 def _next_name(store: str, base: ModelCard) -> str:
-    numbers = [model.id.removeprefix(_family(base)) for model in _relatives(store, base)]
+    numbers = [model.id.removeprefix(base.family) for model in _relatives(store, base)]
     number = 1 + max((int(text) for text in numbers if text.isdecimal()), default=0)
-    while os.path.lexists(os.path.join(store, f"{_family(base)}{number}")):
+    while os.path.lexists(os.path.join(store, f"{base.family}{number}")):
         number += 1
-    return f"{_family(base)}{number}"
+    return f"{base.family}{number}"
