@@ -71,6 +71,7 @@ def home(tmp_path: Path) -> Path:
         "drumwatchd.cli.retry",
         "drumwatchd.cli.correct",
         "drumwatchd.cli.reclassify",
+        "drumwatchd.cli.review",
         "drumwatchd.desk",
         "drumwatchd.cli.setup",
         "drumwatchd.cli.mapping",

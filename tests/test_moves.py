@@ -225,6 +225,30 @@ def test_a_gone_sample_is_corrected_for_when_it_comes(owner: Owner, drop: Drop) 
     assert owner.said() == []
 
 
+def test_a_correction_that_is_taken_back_leaves_the_reason_from_before(owner: Owner) -> None:
+    """However often it was corrected meanwhile, by hand or by command, or only confirmed."""
+    owner.file("bd.wav")
+    reason = row_of(owner).reason
+    assert reason == "Kick at 0.90"
+
+    def undo() -> str | None:
+        said = owner.house.archive.corrections.last()
+        assert said is not None
+        mover(owner).undo(row_of(owner), said)
+        return row_of(owner).reason
+
+    correct(owner, "Kick")
+    assert row_of(owner).reason == "Kick, as you said"
+    assert undo() == reason
+    correct(owner, "Snare")
+    (owner.root / "Tom").mkdir()
+    (owner.root / "Snare" / "bd.wav").rename(owner.root / "Tom" / "bd.wav")
+    owner.round(times=2)
+    assert row_of(owner).reason == "moved from Snare by hand"
+    assert undo() == reason
+    assert owner.labels() == {"Kick/bd.wav": ("filed", "Kick")}
+
+
 # -- class folders ------------------------------------------------------------------------------
 
 

@@ -72,7 +72,7 @@ class Mover:
             )
         row = self._settled(row)
         if self._stands_in(row, folder):
-            reason = _reason(row, label, folder)
+            reason = self._reason(row, label, folder)
             if not self._corrections.relabel(row, label, folder, how, note, reason):
                 raise _changed_meanwhile(row)
             return row.path
@@ -260,19 +260,19 @@ class Mover:
 
     def _said_reason(self, row: Row, label: str | None) -> str:
         said = self._corrections.of(row.digest)
-        return _reason(row, None if said is None else said.label, label or MISC)
+        return self._reason(row, None if said is None else said.label, label or MISC)
+
+    def _reason(self, row: Row, label: str | None, folder: str) -> str:
+        if label is None:
+            reason = self._corrections.reason_before(row.digest)
+            return reason or f"{folder}, as before: the correction was taken back"
+        if row.label == folder:
+            return f"{label}, as you said"
+        return f"{label}, as you said; was {row.label}"
 
 
 def _changed_meanwhile(row: Row) -> UsageError:
     return UsageError("it changed meanwhile", path=row.path, hint="try again")
-
-
-def _reason(row: Row, label: str | None, folder: str) -> str:
-    if label is None:
-        return f"{folder}, as before: the correction was taken back"
-    return (
-        f"{label}, as you said" if row.label == folder else f"{label}, as you said; was {row.label}"
-    )
 
 
 def _is_same_entry(old: str, new: str) -> bool:

@@ -6,6 +6,7 @@ place is *missing* first, and *gone* once it has been so for long enough.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -81,6 +82,21 @@ class Corrections:
         """Forget the correction of a content that isn't in the archive now."""
         with self._index.transaction() as connection:
             self._take_back(connection, digest, None)
+
+    def reason_before(self, digest: str) -> str | None:
+        """Why a sample had the label that it had before its owner corrected it first, now or last."""
+        query = """SELECT event, detail FROM history WHERE digest = ?
+                   AND event IN ('filed', 'corrected', 'correction taken back') ORDER BY id"""
+        with self._index.reading() as connection:
+            events = connection.execute(query, (digest,)).fetchall()
+        reason, is_first = None, True
+        for event, detail in events:
+            if event == "filed":
+                reason = None
+            elif event == "corrected" and is_first:
+                reason = json.loads(detail).get("reason")
+            is_first = event != "corrected"
+        return reason
 
     def heard_as(self, digest: str, label: str) -> None:
         """What a content would have been filed under that was corrected before it came."""
@@ -176,7 +192,10 @@ class Corrections:
         if row.state == "gone":
             self._index.record(connection, row.digest, "back", relative, {})
         if is_correction:
-            detail = {"from": row.label, "to": label, "how": "moved", "stood": row.path}
+            detail = {
+                "from": row.label, "to": label, "how": "moved", "stood": row.path,
+                "reason": row.reason,
+            }  # fmt: skip
             self._index.record(connection, row.digest, "corrected", relative, detail)
         elif row.path != relative:
             detail = {"stood": row.path}
@@ -288,7 +307,9 @@ class Corrections:
             self._take_back(connection, row.digest, row.path)
             return
         self._say(connection, row.digest, label, row.label, how, note)
-        detail = {"from": row.label, "to": label, "how": how, "note": note}
+        detail = {
+            "from": row.label, "to": label, "how": how, "note": note, "reason": row.reason,
+        }  # fmt: skip
         self._index.record(connection, row.digest, "corrected", row.path, detail)
 
     def divert(self, row: Row, target: str) -> None:
