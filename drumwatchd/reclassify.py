@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -70,11 +70,6 @@ class Tally:
     corrected: int = 0
     no_hit: int = 0
     unknown: int = 0
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return sum(getattr(self, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,15 +171,20 @@ class Mover:
             if self._bring(row, row.moving_to):
                 label = self._archive.classes.label_of(row.moving_to.split("/", 1)[0])
                 self._corrections.arrived(row, label or MISC, self._said_reason(row, label))
-            elif not os.path.lexists(self._archive.full_path(row)):
-                self._corrections.give_up(row)  # somebody took it; the rescan finds it, or not
-            else:
+            elif os.path.lexists(self._archive.full_path(row)):
                 self._corrections.divert(row, self._next_name(row.moving_to))
+            elif not self._holds(row, row.moving_to):
+                self._corrections.give_up(row)  # somebody took it; the rescan finds it, or not
             again = self._index.row(row.id)
             if again is None:
                 return None
             row = again
         return row.path
+
+    def _holds(self, row: Row, target: str) -> bool:
+        """Whether the file is there already: another process was at the same move, and faster."""
+        new = os.path.join(self._archive.settings.root, target)
+        return holds(new, row.digest, self._archive.settings.algorithm)
 
     def _bring(self, row: Row, target: str) -> bool:
         """Whether the file stands under its new name, and under no other."""

@@ -176,7 +176,7 @@ class _Told:
                 f"{kind.replace('_', ' ')}: {n:,}" for kind, n in _left_alone(tally).items() if n
             ]
         click.echo("; ".join(parts))
-        if batch is not None and tally is not None:
+        if batch is not None and tally is not None and self.count:
             click.echo(f"all of it can be taken back: drumwatchd undo --batch {batch}")
 
 
