@@ -37,7 +37,7 @@ from drumwatchd.index.reader import open_reader
 from drumwatchd.index.rejudged import Rejudged
 from drumwatchd.index.store import Index
 from drumwatchd.reclassify import Batch, Outcome, SecondHearing, Tally, take_back
-from home import Home
+from home import Home, wait_for
 from rounds_at_home import Owner
 from test_corrections_daemon import KILLER, assert_agree, story
 from test_head import OWN, adapted, with_own
@@ -534,13 +534,8 @@ def test_in_mode_none_only_the_label_changes(tmp_path: Path) -> None:
     assert everything(home) == before
 
 
-@pytest.mark.e2e
-@pytest.mark.parametrize(
-    ("step", "after"), [("begin", "before"), ("link", "after"), ("unlink", "after")]
-)
-def test_killed_in_the_midst_of_a_batch(step: str, after: str, home: Home) -> None:
-    """The next start finishes the sample that was begun; nothing counts as a correction."""
-    contents = list(home.archived().values())
+def reclassify_and_die(home: Home, step: str, after: str) -> None:
+    """The command, ended by SIGKILL at one step of its first move."""
     killer = KILLER.replace(
         "from drumwatchd.index.corrections import Corrections",
         "from drumwatchd.index.rejudged import Rejudged as Corrections",
@@ -550,6 +545,31 @@ def test_killed_in_the_midst_of_a_batch(step: str, after: str, home: Home) -> No
         env=home.environment, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.e2e
+def test_a_daemon_that_runs_finishes_what_was_killed(home: Home) -> None:
+    """At its next rescan, with label and judgement; it takes it for no move by hand."""
+    with home.running():
+        reclassify_and_die(home, "unlink", "after")
+        wait_for(lambda: home.ls("label:tom"), "the move to be finished", step=0.2)
+        assert_agree(home)
+        (row,) = home.ls("label:tom")
+        assert (row["fine"], row["model"]) == ("Tom", FIRST)
+        time.sleep(2.5)
+        status = home.status()
+        assert (status["corrections"], status["gone"], status["archive"]["untracked"]) == (0, 0, 0)
+    assert "corrected " not in home.log_text()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("step", "after"), [("begin", "before"), ("link", "after"), ("unlink", "after")]
+)
+def test_killed_in_the_midst_of_a_batch(step: str, after: str, home: Home) -> None:
+    """The next start finishes the sample that was begun; nothing counts as a correction."""
+    contents = list(home.archived().values())
+    reclassify_and_die(home, step, after)
     home.drumwatchd("scan", "--quiet")
     home.assert_exactly(contents)
     assert home.status()["corrections"] == 0

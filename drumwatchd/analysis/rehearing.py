@@ -1,6 +1,6 @@
 """Judge sounds again from the embeddings that the index keeps: no audio is read, no network run.
 
-Only the last layer of the active model is needed, so a hundred thousand samples take seconds.
+Only the last layer of the active model is needed, so ten thousand samples take a second or two.
 """
 
 from __future__ import annotations

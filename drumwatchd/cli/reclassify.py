@@ -171,18 +171,19 @@ class _Told:
         if self.problems:
             parts.append(f"couldn't be moved: {self.problems:,}")
         if tally is not None:
-            parts.append(f"the same as before, or not sure: {tally.same:,}")
-            parts += [
-                f"{kind.replace('_', ' ')}: {n:,}" for kind, n in _left_alone(tally).items() if n
-            ]
+            parts.append(f"same as before, or not sure: {tally.same:,}")
+            parts += [f"{_IN_WORDS[kind]}: {n:,}" for kind, n in _left_alone(tally).items() if n]
         click.echo("; ".join(parts))
         if batch is not None and tally is not None and self.count:
             click.echo(f"all of it can be taken back: drumwatchd undo --batch {batch}")
 
 
+_IN_WORDS = {
+    "corrected": "corrected by you",
+    "no_hit": "silent or no single hit",
+    "unknown": "heard by another network, or edited since",
+}
+
+
 def _left_alone(tally: Tally) -> dict[str, int]:
-    return {
-        "corrected_by_you": tally.corrected,
-        "silent_or_no_single_hit": tally.no_hit,
-        "heard_by_another_network": tally.unknown,
-    }
+    return {kind: getattr(tally, kind) for kind in _IN_WORDS}
