@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from drumwatchd import notify
 from drumwatchd.analysis.model_card import ModelCard, read_card, shipped_model
 from drumwatchd.analysis.model_store import choose, store_folder
-from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.analysis.workers import Workers, worker_count
 from drumwatchd.archive.archive import Archive, ArchiveSettings, check_usable
 from drumwatchd.archive.manifest import Manifests
@@ -20,7 +19,7 @@ from drumwatchd.archive.marker import check_marker, create_marker
 from drumwatchd.archive.placement import archive_error
 from drumwatchd.config import ClassifyConfig, Config
 from drumwatchd.config.model import DEFAULT_IGNORE
-from drumwatchd.desk import archive_settings
+from drumwatchd.desk import analysis_settings, archive_settings
 from drumwatchd.errors import ArchiveError, DrumwatchdError
 from drumwatchd.files import Source, make_folders
 from drumwatchd.inbox.intake import Inbox, InboxSettings, check_readable
@@ -249,14 +248,7 @@ def _configured(classify: ClassifyConfig) -> str:
 def analysis_workers(classify: ClassifyConfig, store: str) -> Workers:
     """The workers that judge as configured; none is started yet."""
     return Workers(
-        AnalysisSettings(
-            model_dir=_configured(classify),
-            store=store,
-            confidence_threshold=classify.confidence_threshold,
-            top_k=classify.top_k,
-            target_labels=classify.target_labels,
-            use_names=classify.use_names,
-        ),
+        analysis_settings(classify, store),
         count=worker_count(classify.worker_count),
         timeout_seconds=classify.worker_timeout_seconds,
         memory_mb=classify.worker_memory_mb,

@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Iterator
 
 from drumwatchd.analysis.model_card import ModelCard, read_card, shipped_model
+from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.archive.archive import Archive, ArchiveSettings
 from drumwatchd.archive.manifest import Manifests
-from drumwatchd.config import Config
+from drumwatchd.config import ClassifyConfig, Config
 from drumwatchd.errors import AlreadyRunningError, ArchiveError, UsageError
 from drumwatchd.index import lock
 from drumwatchd.index.store import Index, open_index
@@ -26,6 +27,18 @@ def archive_settings(config: Config, index: Index, card: ModelCard) -> ArchiveSe
         target_labels=config.classify.target_labels,
         canonical_of=card.canonical_of,
         own_folders=config.archive.own_folders,
+    )
+
+
+def analysis_settings(classify: ClassifyConfig, store: str) -> AnalysisSettings:
+    """How samples are judged, as configured; adapted models live in `store`."""
+    return AnalysisSettings(
+        model_dir=classify.model or str(shipped_model()),
+        store=store,
+        confidence_threshold=classify.confidence_threshold,
+        top_k=classify.top_k,
+        target_labels=classify.target_labels,
+        use_names=classify.use_names,
     )
 
 

@@ -70,6 +70,8 @@ def home(tmp_path: Path) -> Path:
         "drumwatchd.cli.queries",
         "drumwatchd.cli.retry",
         "drumwatchd.cli.correct",
+        "drumwatchd.cli.reclassify",
+        "drumwatchd.cli.review",
         "drumwatchd.desk",
         "drumwatchd.cli.setup",
         "drumwatchd.cli.mapping",

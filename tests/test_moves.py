@@ -106,6 +106,40 @@ def test_a_name_that_is_taken_meanwhile_is_left_to_its_file(
     assert owner.house.files() == {"Snare/bd.wav": b"another", "Snare/bd-2.wav": b"boom"}
 
 
+def test_the_name_of_a_file_that_just_went_is_not_taken(owner: Owner) -> None:
+    """The index doesn't know yet that it is free; no name belongs to two samples."""
+    owner.file("bd.wav", b"another", "Snare").unlink()
+    owner.file("pack/bd.wav")
+    (row,) = [row for row in owner.index.rows_in("filed") if row.label == "Kick"]
+    moved = mover(owner).correct(row, "Snare", how="command", note=None)
+    assert moved == "Snare/bd-2.wav"
+    owner.round(times=2)
+    assert owner.labels()["Snare/bd-2.wav"] == ("filed", "Snare")
+    assert owner.labels()["Snare/bd.wav"] == ("gone", "Snare")
+
+
+def test_a_name_whose_file_goes_during_the_move_is_taken_over(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sample is missing from then on, and the move comes to its end."""
+    begin = Corrections.begin
+
+    def begin_and_meanwhile(self: Corrections, row: Row, label: str, *rest: object) -> bool:
+        owner.file("pack/bd.wav", b"another", "Snare").unlink()
+        return begin(self, row, label, *rest)  # type: ignore[arg-type]
+
+    owner.file("bd.wav")
+    with monkeypatch.context() as patch:
+        patch.setattr(Corrections, "begin", begin_and_meanwhile)
+        assert correct(owner, "Snare") == "Snare/bd.wav"
+    owner.round(times=2)
+    rows = owner.index.rows_in("filed", "gone")
+    assert [(row.path, row.state) for row in rows] == [
+        ("Snare/bd.wav", "filed"),
+        ("Snare/bd.wav", "gone"),
+    ]
+
+
 def test_a_link_to_the_file_itself_is_no_second_name(
     owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +241,30 @@ def test_a_gone_sample_is_corrected_for_when_it_comes(owner: Owner, drop: Drop) 
     assert said is not None
     assert mover(owner).undo(row_of(owner), said) == "Kick/again.wav"
     assert owner.said() == []
+
+
+def test_a_correction_that_is_taken_back_leaves_the_reason_from_before(owner: Owner) -> None:
+    """However often it was corrected meanwhile, by hand or by command, or only confirmed."""
+    owner.file("bd.wav")
+    reason = row_of(owner).reason
+    assert reason == "Kick at 0.90"
+
+    def undo() -> str | None:
+        said = owner.house.archive.corrections.last()
+        assert said is not None
+        mover(owner).undo(row_of(owner), said)
+        return row_of(owner).reason
+
+    correct(owner, "Kick")
+    assert row_of(owner).reason == "Kick, as you said"
+    assert undo() == reason
+    correct(owner, "Snare")
+    (owner.root / "Tom").mkdir()
+    (owner.root / "Snare" / "bd.wav").rename(owner.root / "Tom" / "bd.wav")
+    owner.round(times=2)
+    assert row_of(owner).reason == "moved from Snare by hand"
+    assert undo() == reason
+    assert owner.labels() == {"Kick/bd.wav": ("filed", "Kick")}
 
 
 # -- class folders ------------------------------------------------------------------------------

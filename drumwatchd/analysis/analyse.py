@@ -8,19 +8,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from drumwatchd.analysis import audio, labels, names, neighbours
+from drumwatchd.analysis import audio, labels, neighbours
 from drumwatchd.analysis.classifier import Classifier
 from drumwatchd.analysis.features import FeatureExtractor
 from drumwatchd.analysis.model_card import CARD_NAME, ModelCard
 from drumwatchd.analysis.model_store import choose
 from drumwatchd.analysis.result import Analysis, Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
-from drumwatchd.analysis.tags import tag_of
+from drumwatchd.analysis.verdicts import judge_of, targets_of, verdict_on
 from drumwatchd.errors import AnalysisError, ModelError, SourceChangedError
 
 Array = npt.NDArray[np.float32]
@@ -96,30 +96,19 @@ def _analysis(
     name: str = "",
 ) -> Analysis:
     card = classifier.card
-    said = neighbours.current(settings.store, card.backbone, card.embedding_size)
-    targets = _targets(settings, card, said)
-    judge = functools.partial(
-        labels.judge,
-        threshold=settings.confidence_threshold,
-        top_k=settings.top_k,
-        targets=targets,
-        canonical_of=card.canonical_of,
-    )
     heard = dict(zip(card.labels, probabilities.tolist(), strict=True))
-    verdict = judge(heard)
     if recording.is_silent:
-        verdict = _silent(verdict)
+        verdict = _silent(judge_of(card, settings)(heard))
     elif recording.not_one_hit is not None:
         # The probabilities stay: they are what the network made of the beginning.
+        verdict = judge_of(card, settings)(heard)
         verdict = dataclasses.replace(verdict, label=labels.MISC, reason=recording.not_one_hit)
     else:
-        if said is not None:
-            heard = said.heed(heard, embedding, targets, card.canonical_of)
-            verdict = _with_precedents(judge(heard), verdict)
-        if settings.use_names:
-            verdict = names.weigh(name, heard, judge)
-        tag = tag_of(card.tags.get(verdict.fine), embedding.tolist())
-        verdict = dataclasses.replace(verdict, tag=tag)
+        said = neighbours.current(settings.store, card.backbone, card.embedding_size)
+        if said is None:
+            verdict = verdict_on(heard, embedding.tolist(), card, settings, name)
+        else:
+            verdict = _heeding(said, heard, embedding, card, settings, name)
     return Analysis(
         verdict=verdict,
         model=card.id,
@@ -130,17 +119,19 @@ def _analysis(
     )
 
 
-def _targets(
-    settings: AnalysisSettings, card: ModelCard, said: neighbours.Precedents | None
-) -> tuple[str, ...]:
-    """Labels with a folder of their own: those configured, and the owner's own."""
-    own = [*card.own_labels, *(said.own_labels if said else ())]
-    invented = (label for label in own if label not in labels.FINE_LABELS)
-    return tuple(dict.fromkeys((*settings.target_labels, *invented)))
-
-
-def _with_precedents(verdict: Verdict, before: Verdict) -> Verdict:
-    """Say so where what was corrected decided."""
+def _heeding(
+    said: neighbours.Precedents,
+    heard: Mapping[str, float],
+    embedding: Array,
+    card: ModelCard,
+    settings: AnalysisSettings,
+    name: str,
+) -> Verdict:
+    """The verdict on one hit, with what was corrected of sounds like it; the reason says so."""
+    own, values = said.own_labels, embedding.tolist()
+    before = verdict_on(heard, values, card, settings, name)
+    heeded = said.heed(heard, embedding, targets_of(card, settings, own), card.canonical_of)
+    verdict = verdict_on(heeded, values, card, settings, name, own)
     if verdict.label == before.label:
         return verdict
     return dataclasses.replace(

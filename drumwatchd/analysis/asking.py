@@ -16,6 +16,8 @@ Array = npt.NDArray[np.float32]
 _LEAST_DOUBT = 0.02
 # Only so many of the most doubtful are looked at, which keeps a million samples in memory's bounds.
 N_CANDIDATES = 20_000
+# So many known ones are compared with all candidates in one product: 10 MB.
+_AT_ONCE = 128
 
 
 def order_to_ask(
@@ -34,9 +36,7 @@ def order_to_ask(
     candidates = np.argsort(confidences, kind="stable")[:N_CANDIDATES]
     directions = _unit(embeddings[candidates])
     worth = np.maximum(1.0 - confidences[candidates], 0.0) + _LEAST_DOUBT
-    novelty = np.ones(len(candidates), dtype=np.float32)
-    for direction in _unit(known) if known is not None else ():
-        novelty = np.minimum(novelty, 1.0 - directions @ direction)
+    novelty = _novelty(directions, _unit(known) if known is not None else known)
     order: list[int] = []
     for _ in range(min(limit, len(candidates))):
         score = worth * np.maximum(novelty, 0.0)
@@ -45,6 +45,17 @@ def order_to_ask(
         order.append(best)
         novelty = np.minimum(novelty, 1.0 - directions @ directions[best])
     return [int(candidates[row]) for row in order]
+
+
+def _novelty(directions: Array, known: Array | None) -> Array:
+    """How unlike each is to the likest of those that are known, in [0, 1]."""
+    novelty = np.ones(len(directions), dtype=np.float32)
+    if known is None:
+        return novelty
+    for start in range(0, len(known), _AT_ONCE):
+        likeness = directions @ known[start : start + _AT_ONCE].T
+        novelty = np.minimum(novelty, 1.0 - likeness.max(axis=1))
+    return novelty
 
 
 def _unit(embeddings: Array) -> Array:

@@ -154,6 +154,24 @@ class ModelCard:
         return f"network {self.id} {self.backbone[:16]}"
 
     @property
+    def family(self) -> str:
+        """What the ids of all models begin with that are adapted from this very network."""
+        return f"{self.id}-{self.backbone[:6]}-"
+
+    def has_heard(self, model: str | None, filed: float | None, since: str | None) -> bool:
+        """Whether it was this network that a sample's embedding comes from, by what the index has.
+
+        Args:
+            model: id of the model that judged the sample.
+            filed: when, Unix time.
+            since: what the index keeps under `network_key`: under its id another one judged before.
+        """
+        if model is None or filed is None:
+            return False
+        of_its_own = model == self.id and since is not None and filed >= float(since)
+        return of_its_own or model.startswith(self.family)
+
+    @property
     def is_adapted(self) -> bool:
         """Whether it was made from another model by what an owner corrected."""
         return self.head is not None and self.head.base is not None

@@ -1,6 +1,6 @@
-"""Move a sample to another class folder because its owner says so, safe against any interruption.
+"""Move a sample to another class folder, by its owner's word or a new judgement, whatever interrupts it.
 
-The index is told first: what the owner says, and where the file is going. Then the file gets its new
+The index is told first: what is said of it, and where the file is going. Then the file gets its new
 name, loses the old one, and the row follows. Whatever stands between the first and the last step is
 finished by `finish`, by whoever comes first: the command itself, or the daemon's next rescan.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Callable
 
 from drumwatchd.analysis.labels import FINE_LABELS, MISC
 from drumwatchd.analysis.result import Verdict
@@ -19,18 +20,20 @@ from drumwatchd.archive.placement import archive_error, holds, place
 from drumwatchd.errors import SourceChangedError, UsageError
 from drumwatchd.files import fsync_folder, make_folders, source_from_stat
 from drumwatchd.index.corrections import Correction, How
+from drumwatchd.index.rejudged import Happening, Judgement, Moved, Rejudged
 from drumwatchd.index.rows import Row
 from drumwatchd.index.store import Index
 
 
 class Mover:
-    """Corrects samples, and takes corrections back."""
+    """Files samples elsewhere: as their owner says, as they are judged now, and back again."""
 
     def __init__(self, index: Index, archive: Archive) -> None:
         self._index = index
         self._archive = archive
         self._corrections = archive.corrections
         self._places = archive.places
+        self._rejudged = Rejudged(index)
 
     def correct(self, row: Row, label: str, *, how: How, note: str | None) -> str | None:
         """File a sample under what its owner says it is.
@@ -67,18 +70,78 @@ class Mover:
                 path=row.source.path,
                 hint="`drumwatchd retry` files it, if it can be read; then correct it",
             )
-        reason = _reason(row, label, folder)
-        stands = row.path is None or row.path.split("/", 1)[0] == folder
-        if stands or self._archive.classes.label_of(str(row.path).split("/", 1)[0]) == folder:
-            self._corrections.relabel(row, label, folder, how, note, reason)
+        row = self._settled(row)
+        if self._stands_in(row, folder):
+            reason = self._reason(row, label, folder)
+            if not self._corrections.relabel(row, label, folder, how, note, reason):
+                raise _changed_meanwhile(row)
             return row.path
+        return self._move(
+            row,
+            self._as_said(row, label, folder),
+            lambda target: self._corrections.begin(row, label, target, how, note),
+        )
+
+    # -- judged again ---------------------------------------------------------------------------
+
+    def reclassify(self, row: Row, now: Judgement, batch: int) -> str | None:
+        """File a sample as it is judged now; that is no correction.
+
+        Returns, Raises:
+            As `correct`.
+        """
+        return self._rejudge(row, now, batch, "reclassified", None)
+
+    def take_back(self, row: Row, moved: Moved, batch: int) -> str | None:
+        """Judge and file a sample as it was before a batch; in its old place, if nobody renamed it.
+
+        Returns, Raises:
+            As `correct`.
+        """
+        place = moved.stood if row.path == moved.path else None
+        return self._rejudge(row, moved.was, batch, "reclassification taken back", place)
+
+    def _rejudge(
+        self, row: Row, now: Judgement, batch: int, happening: Happening, place: str | None
+    ) -> str | None:
+        if self._stands_in(row, now.label):
+            if not self._rejudged.stay(row, now, batch, happening):
+                raise _changed_meanwhile(row)
+            return row.path
+        verdict = Verdict(
+            now.label, now.label, now.fine or MISC, now.confidence or 0.0, {}, (), "", None, now.tag
+        )
+        path = self._move(
+            row,
+            place or self._target(row, verdict),
+            lambda target: self._rejudged.begin(row, now, batch, happening, target),
+        )
+        if path == row.path:
+            raise _changed_meanwhile(row)  # somebody took it away in the midst of the move
+        return path
+
+    # -- the move -------------------------------------------------------------------------------
+
+    def _settled(self, row: Row) -> Row:
+        """The row once a move has come to its end that was begun before."""
+        if row.moving_to is None:
+            return row
+        self.finish(row)
+        return self._index.row(row.id) or row
+
+    def _stands_in(self, row: Row, folder: str) -> bool:
+        """Whether the file, if there is one, needs no move to be in a class folder."""
+        if row.path is None:
+            return True
+        top = row.path.split("/", 1)[0]
+        return folder in (top, self._archive.classes.label_of(top))
+
+    def _move(self, row: Row, wanted: str, begin: Callable[[str], bool]) -> str | None:
         self._archive.check()
         self._check_standing(row)
-        for target in alternatives(self._target(row, label, folder)):
-            if os.path.lexists(os.path.join(self._archive.settings.root, target)):
-                continue
-            if not self._corrections.begin(row, label, target, how, note):
-                raise UsageError("it changed meanwhile", path=row.path, hint="try again")
+        for target in filter(self._is_free, alternatives(wanted)):
+            if not begin(target):
+                raise _changed_meanwhile(row)
             break
         begun = self._index.row(row.id)
         assert begun is not None
@@ -93,8 +156,6 @@ class Mover:
                 hint="if it was moved by hand, the next rescan finds it; try again then",
             )
 
-    # -- the move -------------------------------------------------------------------------------
-
     def finish(self, row: Row) -> str | None:
         """Bring the file of a row to where it is to go, from whatever step the move is at.
 
@@ -102,17 +163,17 @@ class Mover:
             Where it stands, below the archive's root.
 
         Raises:
-            ArchiveError: it can't be done now; it is tried again.
+            ArchiveError, IndexStoreError: it can't be done now; it is tried again.
         """
         self._archive.check()
         while row.moving_to is not None:
             if self._bring_or_give_up(row, row.moving_to):
                 label = self._archive.classes.label_of(row.moving_to.split("/", 1)[0])
                 self._corrections.arrived(row, label or MISC, self._said_reason(row, label))
-            elif not os.path.lexists(self._archive.full_path(row)):
-                self._corrections.give_up(row)  # somebody took it; the rescan finds it, or not
-            else:
+            elif os.path.lexists(self._archive.full_path(row)):
                 self._corrections.divert(row, self._next_name(row.moving_to))
+            elif not self._holds(row, row.moving_to):
+                self._corrections.give_up(row)  # somebody took it; the rescan finds it, or not
             again = self._index.row(row.id)
             if again is None:
                 return None
@@ -125,6 +186,11 @@ class Mover:
         except SourceChangedError:
             self._corrections.give_up(row)  # edited meanwhile; else it would be tried for ever
             raise
+
+    def _holds(self, row: Row, target: str) -> bool:
+        """Whether the file is there already: another process was at the same move, and faster."""
+        new = os.path.join(self._archive.settings.root, target)
+        return holds(new, row.digest, self._archive.settings.algorithm)
 
     def _bring(self, row: Row, target: str) -> bool:
         """Whether the file stands under its new name, and under no other."""
@@ -170,14 +236,25 @@ class Mover:
         return holds(new, row.digest, algorithm)
 
     def _next_name(self, target: str) -> str:
-        for name in alternatives(target):
-            if not os.path.lexists(os.path.join(self._archive.settings.root, name)):
-                return name
-        raise AssertionError("unreachable: there is always another name")
+        return next(filter(self._is_free, alternatives(target)))
+
+    def _is_free(self, name: str) -> bool:
+        """Whether neither a file has this name, nor a sample that will have it or had it just now."""
+        path = os.path.join(self._archive.settings.root, name)
+        return not (os.path.lexists(path) or self._places.is_place(name))
 
     # -- names ----------------------------------------------------------------------------------
 
-    def _target(self, row: Row, label: str | None, folder: str) -> str:
+    def _as_said(self, row: Row, label: str | None, folder: str) -> str:
+        """The place of a sample that its owner says is a `label`."""
+        heard = self._places.verdict_of(row)
+        fine = label if label in FINE_LABELS else heard.fine
+        tag = heard.tag if fine == heard.fine else None
+        return self._target(
+            row, Verdict(folder, folder, fine, heard.confidence, {}, (), "", None, tag)
+        )
+
+    def _target(self, row: Row, now: Verdict) -> str:
         """The place that the name template gives a sample in another class folder.
 
         A name that the owner gave it stays.
@@ -186,9 +263,6 @@ class Mover:
         template = self._archive.settings.name_template
         heard = self._places.verdict_of(row)
         before = render(template, fields_of(row.source, row.digest, heard))
-        fine = label if label in FINE_LABELS else heard.fine
-        tag = heard.tag if fine == heard.fine else None
-        now = Verdict(folder, folder, fine, heard.confidence, {}, (), "", None, tag)
         after = render(template, fields_of(row.source, row.digest, now))
         name = os.path.basename(row.path)
         if _is_numbered(name, os.path.basename(before)):
@@ -197,15 +271,19 @@ class Mover:
 
     def _said_reason(self, row: Row, label: str | None) -> str:
         said = self._corrections.of(row.digest)
-        return _reason(row, None if said is None else said.label, label or MISC)
+        return self._reason(row, None if said is None else said.label, label or MISC)
+
+    def _reason(self, row: Row, label: str | None, folder: str) -> str:
+        if label is None:
+            reason = self._corrections.reason_before(row.digest)
+            return reason or f"{folder}, as before: the correction was taken back"
+        if row.label == folder:
+            return f"{label}, as you said"
+        return f"{label}, as you said; was {row.label}"
 
 
-def _reason(row: Row, label: str | None, folder: str) -> str:
-    if label is None:
-        return f"{folder}, as before: the correction was taken back"
-    return (
-        f"{label}, as you said" if row.label == folder else f"{label}, as you said; was {row.label}"
-    )
+def _changed_meanwhile(row: Row) -> UsageError:
+    return UsageError("it changed meanwhile", path=row.path, hint="try again")
 
 
 def _is_same_entry(old: str, new: str) -> bool:

@@ -51,18 +51,27 @@ def correct(context: Context, target: str, label: str, note: str | None, as_json
 
 @click.command()
 @click.argument("target", metavar="[FILE|DIGEST]", type=click.UNPROCESSED, required=False)
+@click.option("--batch", metavar="N", type=int, help="All that `reclassify` moved in batch N.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def undo(context: Context, target: str | None, as_json: bool) -> None:
-    """Take the last correction back, or that of FILE or DIGEST.
+def undo(context: Context, target: str | None, batch: int | None, as_json: bool) -> None:
+    """Take the last correction back, or that of FILE or DIGEST, or a batch of reclassify.
 
-    The sample goes back to the class it was filed in before you corrected it first. Exit code 1
-    where there is no correction.
+    The sample goes back to the class it was filed in before you corrected it first. Of a batch, all
+    goes back but what you corrected since. Exit code 1 where there is nothing to take back, 3 where
+    a part of a batch stays.
     """
     from drumwatchd.archive.moves import Mover
     from drumwatchd.desk import open_desk
 
     config = context.load()
+    if batch is not None:
+        if target is not None:
+            raise UsageError("a batch is taken back as a whole", hint="leave FILE or --batch out")
+        from drumwatchd.cli.reclassify import undo_batch
+
+        undo_batch(config, batch, as_json)
+        return
     with open_desk(config) as (index, archive):
         row = None if target is None else _find(config, index, target)
         said = archive.corrections.last() if row is None else archive.corrections.of(row.digest)

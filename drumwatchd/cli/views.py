@@ -334,5 +334,5 @@ def _details(detail: Mapping[str, Any]) -> list[str]:
     return [
         f"{visible(str(key))}: {visible(str(value))}"
         for key, value in detail.items()
-        if value not in (None, "")
+        if value not in (None, "") and not isinstance(value, dict)
     ]

@@ -6,6 +6,7 @@ place is *missing* first, and *gone* once it has been so for long enough.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import Literal
 
 from drumwatchd.errors import IndexStoreError
 from drumwatchd.index.paths import to_db
+from drumwatchd.index.rejudged import take_over
 from drumwatchd.index.rows import Row, optional_to_db
 from drumwatchd.index.store import Index
 
@@ -87,6 +89,21 @@ class Corrections:
         """Forget the correction of a content that isn't in the archive now."""
         with self._index.transaction() as connection:
             self._take_back(connection, digest, None)
+
+    def reason_before(self, digest: str) -> str | None:
+        """Why a sample had the label that it had before its owner corrected it first, now or last."""
+        query = """SELECT event, detail FROM history WHERE digest = ?
+                   AND event IN ('filed', 'corrected', 'correction taken back') ORDER BY id"""
+        with self._index.reading() as connection:
+            events = connection.execute(query, (digest,)).fetchall()
+        reason, is_first = None, True
+        for event, detail in events:
+            if event == "filed":
+                reason = None
+            elif event == "corrected" and is_first:
+                reason = json.loads(detail).get("reason")
+            is_first = event != "corrected"
+        return reason
 
     def heard_as(self, digest: str, label: str) -> None:
         """What a content would have been filed under that was corrected before it came."""
@@ -182,7 +199,10 @@ class Corrections:
         if row.state == "gone":
             self._index.record(connection, row.digest, "back", relative, {})
         if is_correction:
-            detail = {"from": row.label, "to": label, "how": "moved", "stood": row.path}
+            detail = {
+                "from": row.label, "to": label, "how": "moved", "stood": row.path,
+                "reason": row.reason,
+            }  # fmt: skip
             self._index.record(connection, row.digest, "corrected", relative, detail)
         elif row.path != relative:
             detail = {"stood": row.path}
@@ -199,7 +219,8 @@ class Corrections:
     ) -> None:
         connection.execute(
             """UPDATE samples SET state = 'filed', path = ?, name = ?, label = ?, reason = ?,
-                      seen_ns = ?, missing = NULL, moving_to = NULL WHERE id = ?""",
+                      seen_ns = ?, missing = NULL, moving_to = NULL, becomes = NULL
+               WHERE id = ?""",
             (to_db(relative), to_db(os.path.basename(relative)), label, reason, mtime_ns, row.id),
         )
 
@@ -273,14 +294,19 @@ class Corrections:
 
     def relabel(
         self, row: Row, label: str | None, folder: str, how: How, note: str | None, reason: str
-    ) -> None:
+    ) -> bool:
         """As `begin`, of a sample whose file stays where it is."""
         with self._index.transaction() as connection:
-            self._decide(connection, row, label, how, note)
-            connection.execute(
-                "UPDATE samples SET label = ?, reason = ? WHERE id = ?", (folder, reason, row.id)
+            done = connection.execute(
+                """UPDATE samples SET label = ?, reason = ?
+                   WHERE id = ? AND label IS ? AND moving_to IS NULL""",
+                (folder, reason, row.id, row.label),
             )
+            if done.rowcount == 0:
+                return False
+            self._decide(connection, row, label, how, note)
             self._index.outdate_manifests(connection, filter(None, {row.label, folder}))
+        return True
 
     def _decide(
         self,
@@ -294,7 +320,9 @@ class Corrections:
             self._take_back(connection, row.digest, row.path)
             return
         self._say(connection, row.digest, label, row.label, how, note)
-        detail = {"from": row.label, "to": label, "how": how, "note": note}
+        detail = {
+            "from": row.label, "to": label, "how": how, "note": note, "reason": row.reason,
+        }  # fmt: skip
         self._index.record(connection, row.digest, "corrected", row.path, detail)
 
     def divert(self, row: Row, target: str) -> None:
@@ -309,36 +337,45 @@ class Corrections:
         """The file of a row stands where it was to be moved, and nowhere else.
 
         Raises:
-            IndexStoreError: another sample has that place, whose file isn't there; once that is
-                known to be missing, it can be finished.
+            IndexStoreError: a file that is being placed has reserved this name; it won't get it.
         """
         assert row.moving_to is not None
         try:
             with self._index.transaction() as connection:
                 self._arrive(connection, row, row.moving_to, label, reason)
         except sqlite3.IntegrityError as error:
-            raise IndexStoreError(
-                "the index has another sample in this place",
-                path=row.moving_to,
-                hint="the next rescan finds out, and finishes the move",
-            ) from error
+            message, hint = "another sample has this name for now", "the next rescan tries again"
+            raise IndexStoreError(message, path=row.moving_to, hint=hint) from error
 
     def _arrive(
-        self, connection: sqlite3.Connection, row: Row, place: str, label: str, reason: str
+        self, connection: sqlite3.Connection, row: Row, target: str, label: str, reason: str
     ) -> None:
         found = connection.execute(
-            "SELECT seen_ns FROM samples WHERE id = ? AND moving_to = ?", (row.id, to_db(place))
+            "SELECT seen_ns, becomes FROM samples WHERE id = ? AND moving_to = ?",
+            (row.id, to_db(target)),
         ).fetchone()
         if found is None:
             return  # somebody else finished it
-        self._put(connection, row, place, label, reason, found[0])
-        self._index.record(connection, row.digest, "moved", place, {"stood": row.path})
+        seen_ns, becomes = found
+        # Its file went, unnoticed as yet, and this one has its name now.
+        connection.execute(
+            """UPDATE samples SET missing = ? WHERE path = ? AND id <> ?
+               AND state = 'filed' AND missing IS NULL AND moving_to IS NULL""",
+            (self._index.now(), to_db(target), row.id),
+        )
+        if becomes is not None:
+            label, reason = take_over(self._index, connection, row, target, becomes)
+        else:
+            self._index.record(connection, row.digest, "moved", target, {"stood": row.path})
+        self._put(connection, row, target, label, reason, seen_ns)
         self._index.outdate_manifests(connection, filter(None, {row.label, label}))
 
     def give_up(self, row: Row) -> None:
         """The file of a row can't be moved, or isn't there any more; it is no longer waited for."""
         with self._index.transaction() as connection:
-            connection.execute("UPDATE samples SET moving_to = NULL WHERE id = ?", (row.id,))
+            connection.execute(
+                "UPDATE samples SET moving_to = NULL, becomes = NULL WHERE id = ?", (row.id,)
+            )
 
 
 def _correction(connection: sqlite3.Connection, digest: str) -> Correction | None:

@@ -20,30 +20,24 @@ def usable_lessons(reader: Reader, base: ModelCard) -> tuple[list[Lesson], int]:
     """
     lessons = reader.lessons()
     since = reader.meta(base.network_key)
-    first = math.inf if since is None else float(since)
-    usable = [lesson for lesson in lessons if _is_usable(lesson, base, first)]
+    usable = [lesson for lesson in lessons if _is_usable(lesson, base, since)]
     return usable, len(lessons) - len(usable)
 
 
-def family(base: ModelCard) -> str:
-    """What the ids of all models begin with that were adapted from this very network."""
-    return f"{base.id}-{base.backbone[:6]}-"
-
-
-def _is_usable(lesson: Lesson, base: ModelCard, first: float) -> bool:
+def _is_usable(lesson: Lesson, base: ModelCard, since: str | None) -> bool:
     """Whether the index keeps what this very network made of the sound, and the label is a name.
 
     Args:
         lesson: a correction.
         base: the model that is adapted.
-        first: when its network first judged under its id; before, another one did.
+        since: when its network first judged under its id, as the index has it.
     """
     if lesson.embedding is None or len(lesson.embedding) != 2 * base.embedding_size:
         return False
-    of_base = lesson.model == base.id and (lesson.filed or 0.0) >= first
-    of_ours = of_base or (lesson.model or "").startswith(family(base))
+    if not base.has_heard(lesson.model, lesson.filed, since):
+        return False
     values = struct.unpack(f"<{base.embedding_size}e", lesson.embedding)
-    if not of_ours or not all(map(math.isfinite, values)):
+    if not all(map(math.isfinite, values)):
         return False
     return lesson.label == MISC or (lesson.label.isprintable() and _can_be_a_folder(lesson.label))
 

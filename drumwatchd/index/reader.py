@@ -31,6 +31,7 @@ BUSY_TIMEOUT_SECONDS = 5.0
 NARROW_ROWS = 20_000
 NARROW_PART = 1 / 20
 _NUMBER_COLUMNS = frozenset({"confidence", "added", "duration", "size", "retained", "corrected"})
+_OF_THE_ANALYSIS = frozenset({"top", "probabilities", "embedding"})
 _FLAG_ORDERS = {"corrected": "(digest IN (SELECT digest FROM corrections))"}  # as in `query`
 Condition = tuple[str, tuple[Any, ...]]
 _INDEXED_ORDERS = {"added": "samples_by_added", "confidence": "samples_by_confidence"}
@@ -154,7 +155,7 @@ class Reader:
             where, parameters = f"id IN ({narrow[0]}) AND ({where})", (*narrow[1], *parameters)
         elif query.order and query.order[0][0] in _INDEXED_ORDERS:
             source = f"samples INDEXED BY {_INDEXED_ORDERS[query.order[0][0]]}"
-        if "top" in columns:
+        if not _OF_THE_ANALYSIS.isdisjoint(columns):
             source += " LEFT JOIN analyses ON sample_id = id"
         sql = f"SELECT {', '.join(columns)} FROM {source} WHERE {where} ORDER BY {_order(query)}"  # noqa: S608 - our own texts
         if limit is not None:

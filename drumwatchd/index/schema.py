@@ -151,6 +151,11 @@ MIGRATIONS = (
     CREATE INDEX samples_missing ON samples (size) WHERE missing IS NOT NULL;
     CREATE INDEX samples_moving ON samples (moving_to) WHERE moving_to IS NOT NULL;
     """,
+    """
+    -- JSON: how a sample that a command is moving will be judged once it is there; NULL where its
+    -- owner says what it is.
+    ALTER TABLE samples ADD COLUMN becomes TEXT;
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -21,7 +21,7 @@ from drumwatchd.analysis.head import Head, head_bytes, read_head
 from drumwatchd.analysis.model_card import ModelCard, card_text, read_card
 from drumwatchd.analysis.model_store import Standing, StoredModel
 from drumwatchd.errors import ModelError
-from drumwatchd.index.lessons import family, usable_lessons
+from drumwatchd.index.lessons import usable_lessons
 from drumwatchd.index.reader import open_reader
 from drumwatchd.index.records import Lesson
 from drumwatchd.training.adapt import AdaptSettings, Corrections, fit_head, gather
@@ -186,7 +186,7 @@ def _origin(lesson: Lesson) -> str:
 
 
 def _relatives(store: str, base: ModelCard) -> list[StoredModel]:
-    return [m for m in model_store.stored_models(store) if m.id.startswith(family(base))]
+    return [m for m in model_store.stored_models(store) if m.id.startswith(base.family)]
 
 
 def _newest(store: str, base: ModelCard) -> StoredModel | None:
@@ -203,8 +203,8 @@ def _learned(model: StoredModel | None) -> dict[str, str]:
 
 
 def _next_name(store: str, base: ModelCard) -> str:
-    numbers = [model.id.removeprefix(family(base)) for model in _relatives(store, base)]
+    numbers = [model.id.removeprefix(base.family) for model in _relatives(store, base)]
     number = 1 + max((int(text) for text in numbers if text.isdecimal()), default=0)
-    while os.path.lexists(os.path.join(store, f"{family(base)}{number}")):
+    while os.path.lexists(os.path.join(store, f"{base.family}{number}")):
         number += 1
-    return f"{family(base)}{number}"
+    return f"{base.family}{number}"
