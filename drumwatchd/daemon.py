@@ -200,7 +200,7 @@ def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
         archive = Archive(settings, index, manifests)
         store = store_folder(config.index.path)
         workers = analysis_workers(config.classify, store)
-        precedents = PrecedentsFile(index, store, _configured(config.classify))
+        precedents = PrecedentsFile(index, store, _configured(config.classify), archive.classes.own)
         stack.callback(workers.close)
         policies = {str(inbox.path): inbox.duplicates for inbox in config.inboxes}
         rounds = _rounds(config, index, archive, signals)

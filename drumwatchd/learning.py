@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 
 from drumwatchd.analysis import model_store, precedents
 from drumwatchd.analysis.model_card import read_card
@@ -58,8 +59,12 @@ class ModelWatch:
 class PrecedentsFile:
     """What was corrected, for the workers, from the next sample on."""
 
-    def __init__(self, index: Index, store: str, configured: str) -> None:
+    def __init__(
+        self, index: Index, store: str, configured: str, folders: Callable[[], Sequence[str]]
+    ) -> None:
+        """`folders` tells the labels of the class folders that the owner made."""
         self._index, self._store, self._configured = index, store, configured
+        self._folders = folders
         self._corrections = Corrections(index)
         self._written = (0, 0.0)  # the version without corrections, which needs no file
         self._lock = threading.Lock()
@@ -83,7 +88,8 @@ class PrecedentsFile:
         said = [(lesson.label, lesson.embedding or b"") for lesson in lessons[-MOST_PRECEDENTS:]]
         make_folders(self._store)
         path = os.path.join(self._store, precedents.FILE_NAME)
-        write_atomically(path, precedents.precedents_text(base.backbone, said), durable=False)
+        text = precedents.precedents_text(base.backbone, said, self._folders())
+        write_atomically(path, text, durable=False)
 
 
 class Retraining:

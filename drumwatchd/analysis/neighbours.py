@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from drumwatchd.analysis.labels import MISC, target_of
+from drumwatchd.analysis.labels import FINE_LABELS, MISC, target_of
 from drumwatchd.analysis.precedents import FILE_NAME, read_precedents
 
 Array = npt.NDArray[np.float32]
@@ -38,10 +38,12 @@ class Precedents:
     Attributes:
         labels: what the owner says of each: one of the 34, misc, or a label of the owner's own.
         directions: embeddings of length one, float32 [shape=(n, size)].
+        folders: labels of the class folders that the owner made.
     """
 
     labels: tuple[str, ...]
     directions: Array
+    folders: tuple[str, ...] = ()
 
     def heed(
         self,
@@ -77,8 +79,12 @@ class Precedents:
 
     @property
     def own_labels(self) -> tuple[str, ...]:
-        """Labels in the order in which they came, each once."""
-        return tuple(dict.fromkeys(label for label in self.labels if label != MISC))
+        """Labels that samples are filed under because the owner said them.
+
+        One of the 34 only where it has a folder: who says *Rim* of a sample in `Snare/` wants none.
+        """
+        said = dict.fromkeys(label for label in self.labels if label != MISC)
+        return tuple(x for x in said if x not in FINE_LABELS or x in self.folders)
 
 
 def current(folder: str, network: str, size: int) -> Precedents | None:
@@ -98,15 +104,15 @@ def current(folder: str, network: str, size: int) -> Precedents | None:
 def _read(path: str, stamp: tuple[int, int, int], network: str, size: int) -> Precedents | None:
     try:
         said = read_precedents(path, network)
-        raw = b"".join(embedding for _, embedding in said)
-        embeddings = np.frombuffer(raw, "<f2").astype(np.float32).reshape(len(said), size)
+        raw = b"".join(embedding for _, embedding in said.corrections)
+        embeddings = np.frombuffer(raw, "<f2").astype(np.float32).reshape(-1, size)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     lengths = np.linalg.norm(embeddings, axis=1)
     kept = np.isfinite(lengths) & (lengths > 0)
     directions = embeddings[kept] / lengths[kept, None]
-    labels = tuple(label for (label, _), fine in zip(said, kept, strict=True) if fine)
-    return Precedents(labels, directions)
+    labels = (label for (label, _), fine in zip(said.corrections, kept, strict=True) if fine)
+    return Precedents(tuple(labels), directions, tuple(said.folders))
 
 
 def _homeless(

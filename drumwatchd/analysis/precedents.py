@@ -5,21 +5,43 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 FILE_NAME = "precedents.json"
 _SCHEMA = 1
 
 
-def precedents_text(network: str, said: Sequence[tuple[str, bytes]]) -> str:
-    """The file's content, of (label, embedding as little-endian float16) that `network` made."""
-    corrections = [
+class Said(NamedTuple):
+    """What was corrected.
+
+    Attributes:
+        corrections: (label, embedding as little-endian float16).
+        folders: labels of the class folders that the owner made.
+    """
+
+    corrections: list[tuple[str, bytes]]
+    folders: list[str]
+
+
+def precedents_text(
+    network: str, corrections: Sequence[tuple[str, bytes]], folders: Sequence[str] = ()
+) -> str:
+    """The file's content.
+
+    Args:
+        network: what made the embeddings.
+        corrections: (label, embedding as little-endian float16).
+        folders: labels of the class folders that the owner made.
+    """
+    said = [
         {"label": label, "embedding": base64.b64encode(embedding).decode()}
-        for label, embedding in said
+        for label, embedding in corrections
     ]
-    return json.dumps({"schema": _SCHEMA, "network": network, "corrections": corrections})
+    content = {"schema": _SCHEMA, "network": network, "folders": list(folders)}
+    return json.dumps({**content, "corrections": said})
 
 
-def read_precedents(path: str, network: str) -> list[tuple[str, bytes]]:
+def read_precedents(path: str, network: str) -> Said:
     """What `precedents_text` wrote; nothing, if embeddings are another network's.
 
     Raises:
@@ -28,7 +50,8 @@ def read_precedents(path: str, network: str) -> list[tuple[str, bytes]]:
     with open(path, encoding="utf-8") as stream:
         content = json.load(stream)
     if content["schema"] != _SCHEMA or content["network"] != network:
-        return []
-    return [
-        (str(said["label"]), base64.b64decode(said["embedding"])) for said in content["corrections"]
+        return Said([], [])
+    corrections = [
+        (str(one["label"]), base64.b64decode(one["embedding"])) for one in content["corrections"]
     ]
+    return Said(corrections, [str(label) for label in content["folders"]])

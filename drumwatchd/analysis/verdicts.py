@@ -29,10 +29,9 @@ def targets_of(
     Args:
         card: of the model that judges, which may know some of the latter.
         settings: how to judge.
-        own: more labels that an owner gave; those among the 34 are left to the settings.
+        own: more labels of folders that an owner made.
     """
-    invented = (label for label in own if label not in labels.FINE_LABELS)
-    return tuple(dict.fromkeys((*settings.target_labels, *card.own_labels, *invented)))
+    return tuple(dict.fromkeys((*settings.target_labels, *card.own_labels, *own)))
 
 
 def judge_of(
@@ -64,7 +63,7 @@ def verdict_on(
         card: of the model that judges.
         settings: how to judge.
         name: path below the inbox, evidence where `settings.use_names` says so.
-        own: labels that an owner gave and the model may not know.
+        own: labels of folders that an owner made, which the model may not know.
     """
     judge = judge_of(card, settings, own)
     verdict = names.weigh(name, heard, judge) if settings.use_names else judge(heard)

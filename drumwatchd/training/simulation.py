@@ -31,14 +31,14 @@ from drumwatchd.training.settings import TrainingConfig
 Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 
-# Large enough to have 200 sounds to correct and some to measure on: a computer's disks of the eighties,
-# two makers of drum machines, a soundfont's kits, and one acoustic kit with effects.
+# Large enough to have 200 sounds to correct and some to measure on: a modern pack, acoustic kits, a
+# computer's disks of the eighties, a maker of drum machines, and a soundfont's kits.
 SOURCES = (
+    "gh-h3",
+    "deb-hydrogen-drumkits",
     "gh-dough-amiga-st",
     "maker yamaha",
-    "maker boss",
     "deb-fluidr3-gm",
-    "deb-hydrogen-effects",
 )
 PACK = 0.7  # share of a source that comes first; the rest comes later
 COUNTS = (50, 100, 200)
