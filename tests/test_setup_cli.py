@@ -175,14 +175,8 @@ class TestCheckConfig:
         assert (done.returncode, report["schema"], report["sound"]) == (0, 1, True)
         assert report["settings"]["inbox"][0]["settle_seconds"] == 2.0
         assert report["settings"]["log"]["level"] == "debug"
-        assert list(report["settings"]) == [
-            "inbox",
-            "archive",
-            "index",
-            "classify",
-            "retrain",
-            "log",
-        ]
+        tables = ["inbox", "archive", "index", "classify", "retrain", "log"]
+        assert list(report["settings"]) == tables
         assert report["overrides"] == [
             {"variable": "DRUMWATCHD_LOG_LEVEL", "table": "log", "key": "level", "raw": "debug"}
         ]
