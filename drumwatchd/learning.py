@@ -66,7 +66,7 @@ class PrecedentsFile:
         self._index, self._store, self._configured = index, store, configured
         self._folders = folders
         self._corrections = Corrections(index)
-        self._written = (0, 0.0)  # the version without corrections, which needs no file
+        self._written: tuple[int, float] | None = None  # what is there may be older than this start
         self._lock = threading.Lock()
 
     def refresh(self) -> None:
@@ -76,18 +76,22 @@ class PrecedentsFile:
             if version == self._written:
                 return
             try:
-                self._write()
+                self._write(n_corrections=version[0])
             except (OSError, ModelError) as error:
                 log.warning("precedents not written", reason=str(error))
             self._written = version
 
-    def _write(self) -> None:
+    def _write(self, n_corrections: int) -> None:
+        path = os.path.join(self._store, precedents.FILE_NAME)
+        if not n_corrections:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
         base = read_card(self._configured)
         with open_reader(self._index.path) as reader:
             lessons, _ = usable_lessons(reader, base)
         said = [(lesson.label, lesson.embedding or b"") for lesson in lessons[-MOST_PRECEDENTS:]]
         make_folders(self._store)
-        path = os.path.join(self._store, precedents.FILE_NAME)
         text = precedents.precedents_text(base.backbone, said, self._folders())
         write_atomically(path, text, durable=False)
 

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 import drums
 from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF
+from drumwatchd.analysis.model_card import shipped_model
 from drumwatchd.analysis.neighbours import Precedents, current
 from drumwatchd.analysis.precedents import FILE_NAME, precedents_text
+from drumwatchd.index.store import Index
+from drumwatchd.learning import PrecedentsFile
 from home import Home, wait_for
 
 HEARD = {"Kick": 0.55, "Tom": 0.3, "FX": 0.1, "Clap": 0.05}
@@ -106,6 +109,13 @@ def test_embeddings_of_another_network_say_nothing(tmp_path: Path) -> None:
     found = current(str(tmp_path), "new", 2)
     assert found is not None
     assert found.heed(HEARD, np.ones(2, np.float32), CANONICAL_LABELS, CANONICAL_OF) == HEARD
+
+
+def test_what_was_taken_back_while_nobody_looked_says_nothing(tmp_path: Path, index: Index) -> None:
+    """A file that outlived its corrections is removed by the next daemon."""
+    (tmp_path / FILE_NAME).write_text(precedents_text("net", [("Kick", b"\0\0")]))
+    PrecedentsFile(index, str(tmp_path), str(shipped_model()), list).refresh()
+    assert not (tmp_path / FILE_NAME).exists()
 
 
 def write_take(path: Path, take: int) -> None:
