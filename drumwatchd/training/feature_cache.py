@@ -11,13 +11,9 @@ import fcntl
 import hashlib
 import json
 import math
-import multiprocessing
 import os
-import signal
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +24,12 @@ import numpy.typing as npt
 from drumwatchd.analysis import audio
 from drumwatchd.analysis.features import FeatureExtractor
 from drumwatchd.analysis.model_card import FeatureSpec
-from drumwatchd.errors import AnalysisCrashError, AnalysisError, SourceChangedError, UsageError
+from drumwatchd.errors import AnalysisError, SourceChangedError, UsageError
 from drumwatchd.files import write_atomically
 from drumwatchd.training import augment
 from drumwatchd.training.corpus import Example, sound_of
 from drumwatchd.training.drum_machine import VOICES
+from drumwatchd.training.pool import spread
 
 # Part of the cache's name: raise it whenever the same call would give other features.
 VERSION = 3
@@ -225,7 +222,15 @@ def _fill(
         (example, seed * 1_000_003 + row, n_versions, changes, spec)
         for row, example in enumerate(examples[first:], first)
     ]
-    with contextlib.closing(_results(tasks, processes)) as results:
+    results = spread(
+        _work,
+        tasks,
+        processes,
+        chunksize=16,
+        doing="computes features",
+        hint="of too little memory? then take fewer --processes; what is done is kept",
+    )
+    with contextlib.closing(results):
         for row, result in enumerate(results, first):
             if isinstance(result, str):
                 skipped.append((row, result))
@@ -256,26 +261,3 @@ def _new_array(data: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
         why = f"no room for features ({error.strerror})"
         raise UsageError(why, path=str(data.parent), hint=hint) from error
     return x
-
-
-def _results(tasks: list[_Task], processes: int) -> Generator[np.ndarray | str, None, None]:
-    if processes <= 1:
-        yield from map(_work, tasks)
-        return
-    # spawn: a forked child of a process with TensorFlow's threads can hang. Ctrl-C reaches all
-    # processes of a terminal; one of them answers.
-    pool = ProcessPoolExecutor(
-        processes,
-        multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
-    try:
-        yield from pool.map(_work, tasks, chunksize=16)
-    except BrokenProcessPool as error:
-        raise AnalysisCrashError(
-            "a process that computes features died",
-            hint="of too little memory? then take fewer --processes; what is done is kept",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)

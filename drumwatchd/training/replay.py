@@ -9,13 +9,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import multiprocessing
 import os
-import signal
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +23,10 @@ from drumwatchd.analysis import model_card
 from drumwatchd.analysis.classifier import Classifier, quiet_stderr
 from drumwatchd.analysis.head import Head, head_bytes
 from drumwatchd.analysis.model_card import ModelCard, read_card
-from drumwatchd.errors import AnalysisCrashError, ModelError, UsageError
+from drumwatchd.errors import ModelError, UsageError
 from drumwatchd.files import write_atomically
 from drumwatchd.training.corpus import Example, read_corpus, split
+from drumwatchd.training.pool import spread
 
 Array = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
@@ -242,30 +239,11 @@ def _embeddings(
         (str(folder), list(paths[start : start + _BATCH])) for start in range(0, len(paths), _BATCH)
     ]
     done = 0
-    for batch in _results(tasks, processes):
+    hint = "take fewer --processes"
+    for batch in spread(_hear, tasks, processes, doing="hears the corpus", hint=hint):
         yield from batch
         done += len(batch)
         progress(done, len(paths))
-
-
-def _results(tasks: list[tuple[str, list[str]]], processes: int) -> Iterator[list[Array | None]]:
-    if processes <= 1:
-        yield from map(_hear, tasks)
-        return
-    pool = ProcessPoolExecutor(
-        processes,
-        multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
-    try:
-        yield from pool.map(_hear, tasks)
-    except BrokenProcessPool as error:
-        raise AnalysisCrashError(
-            "a process that hears the corpus died", hint="take fewer --processes"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _hear(task: tuple[str, list[str]]) -> list[Array | None]:
