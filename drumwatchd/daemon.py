@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from drumwatchd import notify
-from drumwatchd.analysis.model_card import ModelCard, read_card, shipped_model
+from drumwatchd.analysis.model_card import ModelCard, configured_model, read_card
 from drumwatchd.analysis.model_store import choose, store_folder
 from drumwatchd.analysis.workers import Workers, worker_count
 from drumwatchd.archive.archive import Archive, ArchiveSettings, check_usable
@@ -242,7 +242,7 @@ def check_model(classify: ClassifyConfig, store: str) -> ModelCard:
 
 
 def _configured(classify: ClassifyConfig) -> str:
-    return classify.model or str(shipped_model())
+    return str(configured_model(classify.model))
 
 
 def analysis_workers(classify: ClassifyConfig, store: str) -> Workers:

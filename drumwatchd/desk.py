@@ -6,7 +6,7 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 
-from drumwatchd.analysis.model_card import ModelCard, read_card, shipped_model
+from drumwatchd.analysis.model_card import ModelCard, configured_model, read_card
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.archive.archive import Archive, ArchiveSettings
 from drumwatchd.archive.manifest import Manifests
@@ -33,7 +33,7 @@ def archive_settings(config: Config, index: Index, card: ModelCard) -> ArchiveSe
 def analysis_settings(classify: ClassifyConfig, store: str) -> AnalysisSettings:
     """How samples are judged, as configured; adapted models live in `store`."""
     return AnalysisSettings(
-        model_dir=classify.model or str(shipped_model()),
+        model_dir=str(configured_model(classify.model)),
         store=store,
         confidence_threshold=classify.confidence_threshold,
         top_k=classify.top_k,
@@ -55,7 +55,7 @@ def open_desk(config: Config) -> Iterator[tuple[Index, Archive]]:
         raise UsageError(
             "there is no index yet", path=path, hint="`drumwatchd scan` or `run` makes it"
         )
-    card = read_card(config.classify.model or shipped_model())
+    card = read_card(configured_model(config.classify.model))
     index = open_index(path, config.index.hash_algorithm)
     try:
         settings = archive_settings(config, index, card)

@@ -18,7 +18,7 @@ from drumwatchd.analysis.result import Verdict
 from drumwatchd.analysis.verdicts import is_by_sound
 from drumwatchd.archive.archive import Archive
 from drumwatchd.archive.moves import Mover
-from drumwatchd.errors import DrumwatchdError, PlacementError, UsageError
+from drumwatchd.errors import PlacementError, UsageError
 from drumwatchd.index.paths import from_db
 from drumwatchd.index.query import Clause, Query
 from drumwatchd.index.reader import Reader
@@ -204,7 +204,7 @@ def take_back(index: Index, archive: Archive, batch: int) -> Iterator[Outcome]:
         ArchiveError, IndexStoreError: it can't go on; what was taken back stays so.
     """
     mover = Mover(index, archive)
-    finish_moves(index, archive)
+    mover.finish_all()  # of what can't be finished now, the next rescan says why
     for moved in Rejudged(index).moved_by(batch):
         yield _take_back(index, archive, mover, moved, batch)
 
@@ -224,16 +224,6 @@ def _take_back(index: Index, archive: Archive, mover: Mover, moved: Moved, batch
         problem = str(error)
     was = moved.was
     return Outcome(moved.digest, moved.label, was.label, was.confidence, stood, path, problem)
-
-
-def finish_moves(index: Index, archive: Archive) -> None:
-    """Finish what an interrupted command began, as far as it can be done now."""
-    mover = Mover(index, archive)
-    for row in archive.places.moving():
-        try:
-            mover.finish(row)
-        except DrumwatchdError:
-            continue  # the next rescan says what is in its way
 
 
 def _place(archive: Archive, stood: str, path: str | None) -> str:

@@ -208,11 +208,8 @@ class Rounds:
 
     def _finish_moves(self) -> None:
         """Finish what an interrupted command began."""
-        for row in self._places.moving():
-            try:
-                self._mover.finish(row)
-            except DrumwatchdError as error:
-                log.warning("move not finished", path=row.path, reason=str(error))
+        for row, error in self._mover.finish_all():
+            log.warning("move not finished", path=row.path, reason=str(error))
 
     def _look(self) -> Findings:
         started = time.monotonic()

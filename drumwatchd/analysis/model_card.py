@@ -185,6 +185,11 @@ class ModelCard:
         return tuple(label for label in own if self.canonical_of[label] == label)
 
 
+def configured_model(model: str) -> Path:
+    """Folder of the model that ``[classify] model`` names; of the shipped one for ``""``."""
+    return Path(model) if model else shipped_model()
+
+
 def shipped_model() -> Path:
     """Folder of the model that comes with drumwatchd: in the package, else in the repository."""
     package = Path(__file__).resolve().parent.parent

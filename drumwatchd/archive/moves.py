@@ -17,7 +17,7 @@ from drumwatchd.analysis.result import Verdict
 from drumwatchd.archive.archive import Archive
 from drumwatchd.archive.naming import alternatives, fields_of, render
 from drumwatchd.archive.placement import archive_error, holds, place
-from drumwatchd.errors import SourceChangedError, UsageError
+from drumwatchd.errors import DrumwatchdError, SourceChangedError, UsageError
 from drumwatchd.files import fsync_folder, make_folders, source_from_stat
 from drumwatchd.index.corrections import Correction, How
 from drumwatchd.index.rejudged import Happening, Judgement, Moved, Rejudged
@@ -155,6 +155,16 @@ class Mover:
                 path=path,
                 hint="if it was moved by hand, the next rescan finds it; try again then",
             )
+
+    def finish_all(self) -> list[tuple[Row, DrumwatchdError]]:
+        """Finish every move that was interrupted; return those that can't be now, and why."""
+        unfinished = []
+        for row in self._places.moving():
+            try:
+                self.finish(row)
+            except DrumwatchdError as error:
+                unfinished.append((row, error))
+        return unfinished
 
     def finish(self, row: Row) -> str | None:
         """Bring the file of a row to where it is to go, from whatever step the move is at.

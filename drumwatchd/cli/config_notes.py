@@ -76,10 +76,10 @@ def _notes_on_index(path: Path) -> Iterator[Note]:
 
 
 def _notes_on_model(classify: ClassifyConfig) -> Iterator[Note]:
-    from drumwatchd.analysis.model_card import read_card, shipped_model
+    from drumwatchd.analysis.model_card import configured_model, read_card
 
     try:
-        card = read_card(classify.model or shipped_model())
+        card = read_card(configured_model(classify.model))
     except ModelError as error:
         yield Note("warning", f"classify.model: {error}")
         return
@@ -91,10 +91,10 @@ def _notes_on_model(classify: ClassifyConfig) -> Iterator[Note]:
 
 
 def _notes_on_adapted_models(config: Config) -> Iterator[Note]:
-    from drumwatchd.analysis.model_card import shipped_model
+    from drumwatchd.analysis.model_card import configured_model
     from drumwatchd.analysis.model_store import choose, store_folder
 
-    configured = config.classify.model or str(shipped_model())
+    configured = str(configured_model(config.classify.model))
     try:
         choice = choose(store_folder(config.index.path), configured)
     except ModelError:

@@ -27,11 +27,11 @@ def validate_mapping(context: Context, model_folder: Path | None, as_json: bool)
     configured target_labels. Exits with 1 if there are faults; warnings may be meant so.
     """
     from drumwatchd.analysis.mappings import check_tables
-    from drumwatchd.analysis.model_card import shipped_model
+    from drumwatchd.analysis.model_card import configured_model
     from drumwatchd.cli.output import JSON_SCHEMA, json_text
 
     classify = context.classify_settings()
-    folder = model_folder or Path(classify.model or shipped_model())
+    folder = model_folder or configured_model(classify.model)
     remarks = check_tables(folder, (*classify.target_labels, *_own_labels(folder)))
     is_sound = all(remark.level != "fault" for remark in remarks)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -99,9 +98,9 @@ def rollback(context: Context) -> None:
 
 
 def _base(context: Context) -> ModelCard:
-    from drumwatchd.analysis.model_card import read_card, shipped_model
+    from drumwatchd.analysis.model_card import configured_model, read_card
 
-    return read_card(Path(context.load().classify.model or shipped_model()))
+    return read_card(configured_model(context.load().classify.model))
 
 
 def _as_json(model: StoredModel) -> dict[str, Any]:

@@ -70,10 +70,10 @@ def _read_status(config: Config) -> Status:
 
 
 def _model_id(config: Config) -> str | None:
-    from drumwatchd.analysis.model_card import shipped_model
+    from drumwatchd.analysis.model_card import configured_model
     from drumwatchd.analysis.model_store import choose, store_folder
 
-    configured = config.classify.model or str(shipped_model())
+    configured = str(configured_model(config.classify.model))
     try:
         return choose(store_folder(config.index.path), configured).card.id
     except ModelError:

@@ -66,11 +66,12 @@ def reclassify(context: Context, query: tuple[str, ...], dry_run: bool, as_json:
 def _run(
     config: Config, hearing: SecondHearing, query: Query, words: str, tally: Tally, told: _Told
 ) -> None:
+    from drumwatchd.archive.moves import Mover
     from drumwatchd.desk import open_desk
-    from drumwatchd.reclassify import Batch, finish_moves
+    from drumwatchd.reclassify import Batch
 
     with open_desk(config) as (index, archive):
-        finish_moves(index, archive)
+        Mover(index, archive).finish_all()
         ids = array("q", (change.id for change in hearing.changes(query, tally)))
         batch = Batch(index, archive, hearing.model, words)
         try:

@@ -36,9 +36,8 @@ def review(
     `correct`, also where it is right. What you corrected isn't listed, nor are loops and silent
     files.
     """
-    from pathlib import Path
 
-    from drumwatchd.analysis.model_card import read_card, shipped_model
+    from drumwatchd.analysis.model_card import configured_model, read_card
     from drumwatchd.index.query import compile_query
     from drumwatchd.review import review as ask
 
@@ -47,7 +46,7 @@ def review(
     config = context.load()
     root = str(config.archive.root)
     compiled = compile_query(query, root=root, now=time.time())
-    base = read_card(Path(config.classify.model or shipped_model()))
+    base = read_card(configured_model(config.classify.model))
     with open_reader(str(config.index.path)) as reader:
         found = ask(reader, compiled, base, limit)
     if m3u is not None:

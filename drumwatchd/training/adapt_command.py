@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import click
@@ -52,7 +51,7 @@ def adapt(
         # Where a service's filter forbids it, the service has a priority of its own.
         with contextlib.suppress(OSError):
             os.nice(19)
-    from drumwatchd.analysis.model_card import shipped_model
+    from drumwatchd.analysis.model_card import configured_model
     from drumwatchd.config import find_config, load_config
 
     config = load_config(find_config(config_path))
@@ -66,7 +65,7 @@ def adapt(
 
     settings = RetrainSettings(
         index_path=str(config.index.path),
-        configured=Path(config.classify.model or shipped_model()),
+        configured=configured_model(config.classify.model),
         target_labels=config.classify.target_labels,
         min_corrections=min_corrections or config.retrain.min_corrections,
         keep=config.retrain.keep,
