@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.fft
@@ -23,45 +21,56 @@ KICK, SNARE, RIM = (FINE_LABELS.index(label) for label in ("Kick", "Snare", "Rim
 EXAMPLES = [Example(f"{n}.wav", label, "s", f"k{n}", 0) for n, label in enumerate(("Kick", "Rim"))]
 
 
-def opinions(path: Path, *heard: dict[int, float]) -> str:
-    """A file of what other networks heard of `EXAMPLES`."""
-    probabilities = np.zeros((len(heard), len(FINE_LABELS)), np.float32)
-    for row, opinion in zip(probabilities, heard, strict=True):
-        row[list(opinion)] = list(opinion.values())
-    np.savez(path, paths=[e.path for e in EXAMPLES], probabilities=probabilities)
-    return str(path)
+def opinion(*versions: dict[int, float]) -> np.ndarray:
+    """What teachers hear in each version of a sound."""
+    probabilities = np.zeros((len(versions), len(FINE_LABELS)), np.float32)
+    for row, heard in zip(probabilities, versions, strict=True):
+        row[list(heard)] = list(heard.values())
+    return probabilities
 
 
-def targets(config: TrainingConfig) -> np.ndarray:
-    """The targets of `EXAMPLES`."""
+def targets(config: TrainingConfig, *opinions: np.ndarray) -> np.ndarray:
+    """The targets of `EXAMPLES`, by version."""
     from drumwatchd.training.batches import Batches
 
-    x = np.zeros((len(EXAMPLES), 1, 4, 4), np.float16)
-    return Batches([FeatureSet(x, EXAMPLES, [])], lambda _: True, config)._y
+    x = np.zeros((len(EXAMPLES), 2, 4, 4), np.float16)
+    heard = dict(zip(EXAMPLES, opinions, strict=False))
+    return Batches([FeatureSet(x, EXAMPLES, [])], lambda _: True, config, heard)._y
 
 
-def test_opinions_are_blended_into_labels(tmp_path: Path) -> None:
-    """What other networks heard has its share in the target."""
-    path = opinions(tmp_path / "o.npz", {SNARE: 1.0}, {RIM: 1.0})
-    y = targets(TrainingConfig(opinions=path, opinion_weight=0.25, label_smoothing=0.0))
-    assert (y[0, KICK], y[0, SNARE]) == pytest.approx((0.75, 0.25))
-    assert y[1, RIM] == pytest.approx(1.0)
+def test_opinions_are_blended_into_labels() -> None:
+    """What teachers hear in a version has its share in that version's target; the rest is the label."""
+    config = TrainingConfig(opinion_weight=0.25, label_smoothing=0.0)
+    y = targets(config, opinion({SNARE: 1.0}, {KICK: 1.0}))
+    assert (y[0, 0, KICK], y[0, 0, SNARE]) == pytest.approx((0.75, 0.25))
+    assert y[0, 1, KICK] == pytest.approx(1.0)
+    assert y[1, :, RIM] == pytest.approx(1.0)  # nobody heard the second
 
 
 @pytest.mark.parametrize(
     ("heard", "kept"), [({SNARE: 0.95, KICK: 0.05}, 0.05), ({SNARE: 0.8, KICK: 0.2}, 1.0)]
 )
-def test_only_a_sure_contradiction_relabels(
-    heard: dict[int, float], kept: float, tmp_path: Path
-) -> None:
+def test_only_a_sure_contradiction_relabels(heard: dict[int, float], kept: float) -> None:
     """A label gives way to another folder that is sure enough; a finer doubt changes nothing."""
-    path = opinions(tmp_path / "o.npz", heard, {SNARE: 1.0})
+    config = TrainingConfig(opinion_weight=1.0, opinion_above=0.9, label_smoothing=0.0)
+    y = targets(config, opinion(heard, heard), opinion({SNARE: 1.0}, {SNARE: 1.0}))
+    assert y[0, :, KICK] == pytest.approx(kept)
+    assert y[1, :, RIM] == pytest.approx(1.0)  # a rim heard as a snare is in the same folder
+
+
+def test_each_draw_has_the_target_of_its_version() -> None:
+    """Input and target of a draw are of the same version."""
+    from drumwatchd.training.batches import Batches
+
+    x = np.stack([np.zeros((4, 4)), np.ones((4, 4))])[None].astype(np.float16)
     config = TrainingConfig(
-        opinions=path, opinion_weight=1.0, opinion_above=0.9, label_smoothing=0.0
+        opinion_weight=1.0, label_smoothing=0.0, masks=False, mixup=0.0, draws=64, batch_size=64
     )
-    y = targets(config)
-    assert y[0, KICK] == pytest.approx(kept)
-    assert y[1, RIM] == pytest.approx(1.0)  # a rim heard as a snare is in the same folder
+    heard = {EXAMPLES[0]: opinion({KICK: 1.0}, {SNARE: 1.0})}
+    drawn = Batches([FeatureSet(x, EXAMPLES[:1], [])], lambda _: True, config, heard)
+    seen, y = drawn[0]
+    assert set(seen[:, 0, 0]) == {0.0, 1.0}
+    np.testing.assert_array_equal(y[:, SNARE], seen[:, 0, 0])
 
 
 def test_a_network_makes_its_own_cepstrum() -> None:

@@ -154,9 +154,7 @@ def test_settings_with_other_corpora_ask_for_them(tmp_path: Path) -> None:
 def test_a_record_names_no_folder_of_one_machine() -> None:
     """It goes into the model's card, which others read."""
     there = "/home/someone/secret/"
-    config = TrainingConfig(
-        corpus=f"{there}c", extra=(f"{there}e",), opinions=f"{there}o", initial=f"{there}i.keras"
-    )
+    config = TrainingConfig(corpus=f"{there}c", extra=(f"{there}e",), initial=f"{there}i.keras")
     assert "secret" not in json.dumps(settings_of(config))
     assert settings_of(config)["initial"] == "i.keras"
 

@@ -28,6 +28,7 @@ from drumwatchd.training.corpus import (
 )
 from drumwatchd.training.evaluate import calibration_error, measure, report
 from drumwatchd.training.feature_cache import FeatureSet, cached_features, synthetic_examples
+from drumwatchd.training.preparation import apart
 from drumwatchd.training.settings import CHANGES
 from test_features import LOG_MEL
 
@@ -153,6 +154,23 @@ def test_whole_sources_are_held_out() -> None:
         training, _ = split(examples, f"sources:{number}/3")
         assert not {e.source for e in training} & {e.source for e in group}
     assert source_groups(reversed(examples), 3) == source_groups(examples, 3)
+
+
+def test_several_parts_are_held_out_together() -> None:
+    """What any of them names; more corpora lose their kits, and where sources go, their sources."""
+    examples = [
+        Example(f"{source}{kit}", "Kick", f"s{source}", f"k{source}{kit}", kit)
+        for source in range(4)
+        for kit in range(3)
+    ]
+    training, held_out = split(examples, "fold:1+sources:2/4")
+    groups = source_groups(examples, 4)
+    assert {e.path for e in held_out} == {
+        e.path for e in examples if e.fold == 1 or groups[e.source] == 2
+    }
+    assert len(training) + len(held_out) == len(examples)
+    more = [*examples, Example("x", "FX", "other", "k", -1)]
+    assert apart(more, examples, "fold:1+sources:2/4") == [*training, more[-1]]
 
 
 def test_a_maker_of_machines_is_a_unit() -> None:

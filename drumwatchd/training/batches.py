@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
@@ -27,9 +27,20 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no ty
     """Draws batches: a random version of each sound, masked and mixed."""
 
     def __init__(
-        self, sets: Sequence[FeatureSet], chosen: Callable[[Example], bool], config: TrainingConfig
+        self,
+        sets: Sequence[FeatureSet],
+        chosen: Callable[[Example], bool],
+        config: TrainingConfig,
+        opinions: Mapping[Example, Array] | None = None,
     ) -> None:
-        """Draw from those examples of `sets` that are `chosen`."""
+        """Draw from those examples of `sets` that are `chosen`.
+
+        Args:
+            sets: features, which stay where they are.
+            chosen: whether an example is trained on.
+            config: of the run.
+            opinions: what teachers hear in each version of an example (`teachers.opinions_for`).
+        """
         super().__init__(workers=1, use_multiprocessing=False)
         self._config = config
         places = [
@@ -40,7 +51,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no ty
         ]
         self.examples = [example for example, _, _ in places]
         self._sounds = [(x, row) for _, x, row in places]
-        self._y = _targets(self.examples, config)
+        self._y = _targets(self.examples, config, opinions or {})
         self._chances = _chances(self.examples, config)
         self._n_draws = config.draws or len(places)
         self.begin(0)
@@ -52,8 +63,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no ty
         config = self._config
         rng = np.random.default_rng([config.seed, 1, self._epoch, number])
         rows = self._order[number * config.batch_size : (number + 1) * config.batch_size]
-        x = np.stack([self._version(row, rng) for row in rows]).astype(np.float32)
-        y = self._y[rows]
+        drawn = [self._version(row, rng) for row in rows]
+        x = np.stack([x for x, _ in drawn]).astype(np.float32)
+        y = self._y[rows, [version % self._y.shape[1] for _, version in drawn]]
         if config.mixup and rng.random() < 0.5:
             x, y = mixup(x, y, config.mixup, rng)
         return mask(x, rng) if config.masks else x, y
@@ -63,9 +75,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no ty
         self._epoch = epoch + 1
         self._order = self._draw()
 
-    def _version(self, row: int, rng: np.random.Generator) -> npt.NDArray[np.float16]:
+    def _version(self, row: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.float16], int]:
         x, place = self._sounds[row]
-        return np.asarray(x[place, rng.integers(x.shape[1])])
+        version = int(rng.integers(x.shape[1]))
+        return np.asarray(x[place, version]), version
 
     def _draw(self) -> npt.NDArray[np.int64]:
         rng = np.random.default_rng([self._config.seed, 0, self._epoch])
@@ -97,17 +110,18 @@ def mask(x: Array, rng: np.random.Generator) -> Array:
     return x
 
 
-def _targets(examples: Sequence[Example], config: TrainingConfig) -> Array:
-    """Smoothed labels, blended with what other networks heard where `config.opinions` names a file."""
+def _targets(
+    examples: Sequence[Example], config: TrainingConfig, opinions: Mapping[Example, Array]
+) -> Array:
+    """Smoothed labels, blended with opinions: float32 [shape=(n, n_versions or 1, 34)]."""
     one_hot = np.eye(len(FINE_LABELS), dtype=np.float32)
-    y = one_hot[[FINE_LABELS.index(example.label) for example in examples]]
-    if config.opinions:
-        with np.load(config.opinions) as file:
-            heard = dict(zip(file["paths"].tolist(), file["probabilities"], strict=True))
-        share = np.float32(config.opinion_weight)
-        for row, example in enumerate(examples):
-            if example.path in heard and _counts(heard[example.path], example, config):
-                y[row] = (1 - share) * y[row] + share * heard[example.path]
+    labels = one_hot[[FINE_LABELS.index(example.label) for example in examples]]
+    n_versions = max((len(opinion) for opinion in opinions.values()), default=1)
+    y = np.repeat(labels[:, None], n_versions, axis=1)
+    share = np.float32(config.opinion_weight)
+    for row, example in enumerate(examples):
+        if example in opinions and _counts(opinions[example], example, config):
+            y[row] = (1 - share) * y[row] + share * opinions[example]
     smooth = config.label_smoothing
     return y * (1 - smooth) + smooth / len(FINE_LABELS)
 
@@ -116,7 +130,7 @@ def _counts(opinion: Array, example: Example, config: TrainingConfig) -> bool:
     """Whether an opinion is among those that are heeded."""
     if not config.opinion_above:
         return True
-    folded = opinion @ FOLD
+    folded = opinion.mean(axis=0) @ FOLD
     best = int(folded.argmax())
     contradicts = FOLDERS[best] != CANONICAL_OF[example.label]
     return bool(contradicts and folded[best] >= config.opinion_above)

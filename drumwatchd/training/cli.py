@@ -203,6 +203,12 @@ def features(
 @_VERSIONS
 @_SYNTHETIC
 @_setting(
+    "--teachers",
+    "teachers",
+    click.IntRange(0),
+    "Larger networks trained first, whose probabilities are half of the targets.",
+)
+@_setting(
     "--initial",
     "initial",
     click.Path(exists=True, dir_okay=False),
@@ -256,7 +262,7 @@ def train(
     _start_keras()
     from drumwatchd.training.artefacts import RunFiles
     from drumwatchd.training.progress import Progress
-    from drumwatchd.training.reference import train_any
+    from drumwatchd.training.runs import train_any
 
     config = _configuration(corpus, arch, settings, given)
     files = RunFiles(config.name, models, results)
@@ -533,7 +539,8 @@ def _finish(
     from drumwatchd.training.tags import learn_tags
     from drumwatchd.training.train import judge_held_out
 
-    draw_training(run.history, files.training_picture)
+    if run.history:
+        draw_training(run.history, files.training_picture)
     make_shippable(run.model, run.config)
     judged = judge_held_out(run)
     report = None if judged is None else classification_report(files.name, judged)

@@ -68,41 +68,42 @@ def split(examples: Iterable[Example], hold_out: str) -> tuple[list[Example], li
         examples: to part.
         hold_out: ``fold:F`` for one fold of the corpus; ``sources:I/N`` for the I-th of N groups of
             whole sources, from 0 (`source_groups`); ``random:I/N`` for every N-th sound wherever it
-            comes from, which flatters; ``none``.
+            comes from, which flatters; ``none``. Several, joined by ``+``, hold out all that any
+            of them does.
 
     Raises:
         UsageError: if `hold_out` can't be read, or a kit would stand on both sides.
     """
     examples = list(examples)
-    how, _, which = hold_out.partition(":")
-    kits_apart = True
     try:
-        if how == "none":
-            out = [False] * len(examples)
-        elif how == "fold":
-            out = [example.fold == int(which) for example in examples]
-        else:
-            number, n_parts = (int(part) for part in which.split("/"))
-            if not 0 <= number < n_parts:
-                raise ValueError(hold_out)
-            if how == "sources":
-                groups = source_groups(examples, n_parts)
-                out = [groups[unit_of(example)] == number for example in examples]
-            elif how == "random":
-                kits_apart = False
-                places = [_digest("\0".join(sound_of(e))) % n_parts for e in examples]
-                out = [place == number for place in places]
-            else:
-                raise ValueError(hold_out)
+        away = frozenset[Example]().union(*(_away(examples, p) for p in hold_out.split("+")))
     except ValueError as error:
         raise UsageError(
             f"can't hold out {hold_out!r}", hint="fold:1, sources:0/4, random:0/5 or none"
         ) from error
-    train = [example for example, away in zip(examples, out, strict=True) if not away]
-    test = [example for example, away in zip(examples, out, strict=True) if away]
-    if kits_apart:
+    train = [example for example in examples if example not in away]
+    test = [example for example in examples if example in away]
+    if "random:" not in hold_out:
         _check_kits(train, test, hold_out)
     return train, test
+
+
+def _away(examples: Sequence[Example], hold_out: str) -> frozenset[Example]:
+    """What one rule holds out; ValueError if it is none."""
+    how, _, which = hold_out.partition(":")
+    if how == "none":
+        return frozenset()
+    if how == "fold":
+        return frozenset(example for example in examples if example.fold == int(which))
+    number, n_parts = (int(part) for part in which.split("/"))
+    if not 0 <= number < n_parts:
+        raise ValueError(hold_out)
+    if how == "sources":
+        groups = source_groups(examples, n_parts)
+        return frozenset(e for e in examples if groups[unit_of(e)] == number)
+    if how == "random":
+        return frozenset(e for e in examples if _digest("\0".join(sound_of(e))) % n_parts == number)
+    raise ValueError(hold_out)
 
 
 def sound_of(example: Example) -> tuple[str, str, str, str]:

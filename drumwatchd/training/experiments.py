@@ -37,7 +37,7 @@ TRIAL_GROUPS = (ALL_GROUPS[1], ALL_GROUPS[3])
 BASE = TrainingConfig(
     width=0.5,
     epochs=8,
-    draws=4_096,
+    draws=8_192,
     temperature=1.0,
 )
 
@@ -51,22 +51,19 @@ class Trial:
         idea: what is different from the base.
         change: the settings that make it so.
         extra: whether it trains on the extra corpora, if there are any.
-        opinions: whether its targets are blended with what other networks heard.
     """
 
     name: str
     idea: str
     change: Mapping[str, Any] = field(default_factory=dict)
     extra: bool = True
-    opinions: bool = False
 
-    def config(self, extra: tuple[str, ...], opinions: Path) -> TrainingConfig:
-        """The whole configuration, with those corpora and opinions if it is to have them."""
+    def config(self, extra: tuple[str, ...]) -> TrainingConfig:
+        """The whole configuration, with those corpora if it is to have them."""
         return dataclasses.replace(
             BASE,
             name=f"trial-{self.name}",
             extra=extra if self.extra else (),
-            opinions=str(opinions) if self.opinions else "",
             **self.change,
         )
 
@@ -107,15 +104,15 @@ TRIALS = (
     Trial("half-balance", "rare labels drawn more often, by the root", {"label_balance": 0.5}),
     Trial("label-balance", "all labels drawn equally often", {"label_balance": 1.0}),
     Trial("no-kit-balance", "kits drawn as often as they have sounds", {"kit_balance": 0.0}),
+    Trial("half-kit-balance", "sounds of large kits drawn less, by the root", {"kit_balance": 0.5}),
     Trial("no-fold-loss", "loss on the 34 labels alone", {"fold_weight": 0.0}),
     Trial("no-smoothing", "without label smoothing", {"label_smoothing": 0.0}),
     Trial("generalised", "with generalised cross-entropy, q = 0.5", {"loss": "generalised"}),
-    Trial("opinions", "labels blended with what networks new to the sound heard", opinions=True),
+    Trial("taught", "labels blended, half and half, with what teachers heard", {"teachers": 4}),
     Trial(
         "relabel",
-        "the same, but only opinions that contradict the label for at least 0.9, and whole",
-        {"opinion_weight": 1.0, "opinion_above": 0.9},
-        opinions=True,
+        "labels that a teacher new to the sound contradicts for at least 0.9 replaced",
+        {"teachers": 4, "opinion_weight": 1.0, "opinion_above": 0.9},
     ),
     Trial("cepstra", "with the cepstrum (MFCC) beside the spectrogram", {"arch": "cepstral_cnn"}),
     Trial("no-synthetic", "without synthesised sounds", {"n_synthetic": 0}),
@@ -132,10 +129,13 @@ def judge_sources(
     *,
     folder: Path,
     cache: Path,
+    networks: bool = False,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Judged:
     """Train `config` once for each of `hold_outs`, unless `folder` holds the outcome already.
+
+    With `networks`, unless it holds the networks, too.
 
     Raises:
         UsageError: if what `folder` holds was judged on another corpus.
@@ -146,7 +146,7 @@ def judge_sources(
     for hold_out in hold_outs:
         run = dataclasses.replace(config, hold_out=hold_out)
         path = _kept_at(run, folder)
-        if not (path.is_file() and path.with_suffix(".keras").is_file()):
+        if not path.is_file() or (networks and not path.with_suffix(".keras").is_file()):
             progress.say(f"{run.name}, holding out {hold_out}")
             _train_and_judge(run, path, cache, processes, progress)
         judged = _read(path)
@@ -166,7 +166,13 @@ def kept_network(
 ) -> Path:
     """The `.keras` file of `config` trained without `hold_out`; trained first if there is none."""
     judge_sources(
-        config, (hold_out,), folder=folder, cache=cache, processes=processes, progress=progress
+        config,
+        (hold_out,),
+        folder=folder,
+        cache=cache,
+        networks=True,
+        processes=processes,
+        progress=progress,
     )
     run = dataclasses.replace(config, hold_out=hold_out)
     return _kept_at(run, folder).with_suffix(".keras")
@@ -181,16 +187,6 @@ def joined(parts: Sequence[Judged]) -> Judged:
         parts[0].threshold,
         [reason for part in parts for reason in part.skipped],
     )
-
-
-def write_opinions(path: Path, judged: Judged) -> None:
-    """Keep what networks heard that never met the sounds, to blend it into other targets.
-
-    The networks did train on other groups' labels, so a trial with opinions knows a little of them.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    paths = [example.path for example in judged.examples]
-    np.savez(path, paths=paths, probabilities=judged.probabilities)
 
 
 def trials_named(names: tuple[str, ...]) -> list[Trial]:
@@ -210,7 +206,7 @@ def _train_and_judge(
     config: RunConfig, path: Path, cache: Path, processes: int, progress: Progress
 ) -> None:
     from drumwatchd.training.artefacts import RunFiles
-    from drumwatchd.training.reference import train_any
+    from drumwatchd.training.runs import train_any
     from drumwatchd.training.train import judge_held_out
 
     path.parent.mkdir(parents=True, exist_ok=True)

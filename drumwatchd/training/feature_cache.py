@@ -83,7 +83,7 @@ def cached_features(
         "n_versions": n_versions,
         "changes": changes,
         "seed": seed,
-        "examples": [_identity(example) for example in examples],
+        "examples": [identity(example) for example in examples],
     }
     key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
     data, index = folder / f"{key}.npy", folder / f"{key}.json"
@@ -130,6 +130,12 @@ def synthetic_examples(examples: Sequence[Example], count: int) -> list[Example]
     return made
 
 
+def identity(example: Example) -> tuple[str, ...]:
+    """What features depend on: not the detail of a label, nor where the corpus stands."""
+    recipe = "reverse:" if example.path.startswith("reverse:") else ""
+    return *sound_of(example), recipe
+
+
 def versions_of(
     example: Example, number: int, n_versions: int, changes: tuple[str, ...], spec: FeatureSpec
 ) -> np.ndarray:
@@ -161,12 +167,6 @@ def _sound(example: Example, spec: FeatureSpec, rng: np.random.Generator) -> aug
         return augment.reverse(audio.load(path, spec).y, spec.sr, rng)
     voices = VOICES[recipe]
     return voices[int(path) % len(voices)](spec.sr, rng)
-
-
-def _identity(example: Example) -> tuple[Any, ...]:
-    """What features depend on: not the detail of a label, nor where the corpus stands."""
-    recipe = "reverse:" if example.path.startswith("reverse:") else ""
-    return *sound_of(example), recipe
 
 
 def _state_of_files(examples: Sequence[Example]) -> str:

@@ -85,7 +85,7 @@ def prepare(
     # The whole corpus at once, whatever is held out: other runs then find it in the cache.
     sets = [features_of("features of the corpus", examples)]
     for root in config.extra:
-        more = apart(read_corpus(root), held_out, config.hold_out)
+        more = apart(read_corpus(root), examples, config.hold_out)
         sets.append(features_of(f"features of {root}", more))
         training += more
     made = synthetic_examples(examples, config.n_synthetic)
@@ -109,13 +109,18 @@ def prepare(
     return PreparedData(training, sets, trained_on, held_out_features)
 
 
-def apart(more: Iterable[Example], held_out: Iterable[Example], hold_out: str) -> list[Example]:
-    """Those of `more` that share no kit with `held_out`, or no source where sources are held out."""
-    if hold_out.startswith("sources:"):
-        units = {unit_of(example) for example in held_out}
-        return [example for example in more if unit_of(example) not in units]
-    kits = {(example.source, example.kit) for example in held_out}
-    return [example for example in more if (example.source, example.kit) not in kits]
+def apart(more: Iterable[Example], corpus: Iterable[Example], hold_out: str) -> list[Example]:
+    """Those of `more` that share no kit with what is held out of `corpus`, no source with its sources."""
+    corpus, left = list(corpus), list(more)
+    for part in hold_out.split("+"):
+        what = unit_of if part.startswith("sources:") else _kit_of
+        away = {what(example) for example in split(corpus, part)[1]}
+        left = [example for example in left if what(example) not in away]
+    return left
+
+
+def _kit_of(example: Example) -> str:
+    return f"{example.source}\0{example.kit}"
 
 
 def _made_of(made: Sequence[Example], held_out: Sequence[Example]) -> list[Example]:

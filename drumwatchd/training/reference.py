@@ -28,8 +28,8 @@ from drumwatchd.training.corpus import Example
 from drumwatchd.training.networks import EMBEDDING_SIZE
 from drumwatchd.training.preparation import prepare
 from drumwatchd.training.progress import Progress
-from drumwatchd.training.settings import ReferenceConfig, RunConfig
-from drumwatchd.training.train import Record, TrainingRun, save_run, train
+from drumwatchd.training.settings import ReferenceConfig
+from drumwatchd.training.train import Record, TrainingRun, save_run
 
 Array = npt.NDArray[np.floating[Any]]
 Rows = npt.NDArray[np.int64]
@@ -63,20 +63,6 @@ def autoencoder(shape: tuple[int, int]) -> tuple[keras.Model, keras.Model]:
         x = layers.UpSampling2D()(x)
     x = layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x)
     return encoder, keras.Model(features, layers.Reshape(shape)(x), name="autoencoder")
-
-
-def train_any(
-    config: RunConfig,
-    files: RunFiles,
-    *,
-    cache: Path,
-    processes: int = 1,
-    progress: Progress | None = None,
-) -> TrainingRun:
-    """One whole run of whichever design `config` is for."""
-    if isinstance(config, ReferenceConfig):
-        return train_reference(config, files, cache=cache, processes=processes, progress=progress)
-    return train(config, files, cache=cache, processes=processes, progress=progress)
 
 
 def train_reference(

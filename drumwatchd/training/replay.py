@@ -190,9 +190,10 @@ def corpus_sides(
     from drumwatchd.training.preparation import apart
 
     hold_out = str(read_card(folder).details.get("training", {}).get("hold_out", "none"))
-    training, held_out = split(read_corpus(corpus), hold_out)
+    examples = read_corpus(corpus)
+    training, held_out = split(examples, hold_out)
     for root in extra:
-        training += apart(read_corpus(root), held_out, hold_out)
+        training += apart(read_corpus(root), examples, hold_out)
     return training, held_out
 
 

@@ -92,11 +92,13 @@ class TrainingConfig:
         masks: hide bands and frames (SpecAugment).
         loss: ``cross_entropy``, or ``generalised`` (Zhang & Sabuncu, 2018), which heeds wrong labels
             less.
-        opinions: `.npz` with `paths` and fine `probabilities` that other networks gave; empty for
-            none.
-        opinion_weight: share of those in the targets.
-        opinion_above: only of those that hold another folder than the label's for at least so likely;
-            0 for all.
+        teachers: networks that are trained first, each without one of as many groups of whole sources;
+            what they hear is blended into the targets (`teachers`). 0 for none.
+        teacher_width: factor on their channels.
+        teacher_epochs: their passes.
+        opinion_weight: share of what they hear in the targets.
+        opinion_above: heed only teachers who never met the sound, and only where they hold another
+            folder than the label's for at least so likely; 0 to heed all, always.
         temperature: the network's logits are divided by it on export (`calibrate`).
         doubt: added to the logit of "no drum" on export.
         ema: momentum of the averaged weights, the ones that are kept; 0 for none.
@@ -111,7 +113,7 @@ class TrainingConfig:
     corpus: str = ""
     extra: tuple[str, ...] = ()
     hold_out: str = "fold:1"
-    n_versions: int = 8
+    n_versions: int = 12
     changes: tuple[str, ...] = CHANGES
     n_synthetic: int = 60
     width: float = 1.0
@@ -127,7 +129,9 @@ class TrainingConfig:
     mixup: float = 0.3
     masks: bool = True
     loss: str = "cross_entropy"
-    opinions: str = ""
+    teachers: int = 0
+    teacher_width: float = 1.5
+    teacher_epochs: int = 16
     opinion_weight: float = 0.5
     opinion_above: float = 0.0
     temperature: float = 1.1
@@ -192,7 +196,6 @@ def settings_of(config: RunConfig) -> dict[str, Any]:
     settings = {key: value for key, value in dataclasses.asdict(config).items() if key != "corpus"}
     settings["extra"] = [PurePath(root).name for root in config.extra]
     if isinstance(config, TrainingConfig):
-        settings["opinions"] = PurePath(config.opinions).name
         settings["initial"] = PurePath(config.initial).name
     return settings
 

@@ -175,8 +175,7 @@ def _hear(
     features = cached_features(
         examples,
         config.features,
-        n_versions=config.n_versions,
-        changes=config.changes,
+        n_versions=1,
         seed=config.seed,
         folder=cache,
         processes=processes,

@@ -7,7 +7,7 @@ References:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,13 @@ def train(
     files: RunFiles,
     *,
     cache: Path,
+    opinions: Mapping[Example, Array] | None = None,
     processes: int = 1,
     progress: Progress | None = None,
 ) -> TrainingRun:
     """One whole run; leaves network, configuration and history where `files` says.
 
-    A killed run goes on from its last epoch.
+    A killed run goes on from its last epoch. `opinions` are blended into the targets (`teachers`).
 
     Raises:
         UsageError: if there is nothing to train on, or the same run is under way elsewhere.
@@ -87,7 +88,7 @@ def train(
     keras.config.set_dtype_policy("float32")
     if config.initial:
         _start_from(config.initial, trained)
-    batches = Batches(data.sets, data.trained_on.__contains__, config)
+    batches = Batches(data.sets, data.trained_on.__contains__, config, opinions)
     progress.say(
         f"{config.arch}: {trained.count_params():,} parameters, {len(batches.examples):,} sounds"
     )
@@ -116,7 +117,7 @@ def save_run(run: TrainingRun, files: RunFiles) -> None:
 def load_run(
     files: RunFiles, corpus: str | Path, cache: Path, extra: Sequence[str] = ()
 ) -> TrainingRun:
-    """A finished run, with the features of what it held out of `corpus`.
+    """A finished run, with the features of what it held out of `corpus`; its history may be missing.
 
     Args:
         files: of the run.
@@ -129,14 +130,15 @@ def load_run(
     """
     try:
         config = config_from(json.loads(files.config.read_text(encoding="utf-8")))
-        history = json.loads(files.history.read_text(encoding="utf-8"))
+        history = json.loads(files.history.read_text("utf-8")) if files.history.is_file() else {}
         model = keras.models.load_model(files.keras, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"no finished run {files.name}", path=str(files.models)) from error
     check_extra(config, extra)
-    training, held_out = split(read_corpus(corpus), config.hold_out)
+    examples = read_corpus(corpus)
+    training, held_out = split(examples, config.hold_out)
     for root in extra:
-        training += apart(read_corpus(root), held_out, config.hold_out)
+        training += apart(read_corpus(root), examples, config.hold_out)
     features = cached_features(
         held_out, config.features, n_versions=1, seed=config.seed, folder=cache
     )
