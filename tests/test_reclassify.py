@@ -24,9 +24,12 @@ from conftest import make_analysis
 from drumwatchd.analysis import model_store
 from drumwatchd.analysis.analyse import analyse
 from drumwatchd.analysis.head import Head
-from drumwatchd.analysis.labels import judge
+from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF, judge
 from drumwatchd.analysis.model_card import read_card, shipped_model
+from drumwatchd.analysis.neighbours import precedents_of
+from drumwatchd.analysis.precedents import Said
 from drumwatchd.analysis.rehearing import Rehearing, Sound
+from drumwatchd.analysis.result import Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.analysis.verdicts import is_by_sound
 from drumwatchd.archive import moves
@@ -111,6 +114,43 @@ def test_what_is_no_embedding_of_this_network_is_not_judged(tmp_path: Path) -> N
         True, True, True, False,
     ]  # fmt: skip
     assert rehearing.verdicts([]) == []
+
+
+@pytest.mark.parametrize("said", [False, True], ids=["nothing said", "corrections"])
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("use_names", [False, True], ids=["sound", "names"])
+def test_what_has_changed_is_what_each_judged_alone_would_be(
+    said: bool, threshold: float, use_names: bool, tmp_path: Path
+) -> None:
+    """Sounds of every label and between two, under every label; no move more and none less."""
+    rehearing = Rehearing(
+        AnalysisSettings(str(shipped_model()), confidence_threshold=threshold, use_names=use_names)
+    )
+    rng, labels = np.random.default_rng(6), list(CANONICAL_OF)
+    mixed = [
+        lessons.sounds(one, 1, n, like=other, share=float(rng.uniform(0.0, 0.8)))[0]
+        for n, (one, other) in enumerate(rng.choice(labels, (120, 2)).tolist())
+    ]
+    if said:
+        corrections = [
+            (str(label), sound.astype("<f2").tobytes())
+            for label, sound in zip(rng.choice([*labels, "misc", "Bells"], 40), mixed, strict=False)
+        ]
+        rehearing.said = precedents_of(Said(corrections, ["Clap"]), CARD.embedding_size)
+    names = ("x.wav", "tom.wav", "loop 120.wav")
+    sounds = [Sound(e.astype("<f2").tobytes(), names[n % 3]) for n, e in enumerate(mixed)]
+    filed = [str(label) for label in rng.choice([*CANONICAL_LABELS, "misc", "Bells", "Clap"], 120)]
+    wanted = [
+        (v.label, v.fine, v.reason) if v and is_other(v, label, threshold) else None
+        for v, label in zip(rehearing.verdicts(sounds), filed, strict=True)
+    ]
+    found = rehearing.second_thoughts(sounds, filed)
+    assert [v and (v.label, v.fine, v.reason) for v in found] == wanted
+    assert 5 < sum(verdict is not None for verdict in wanted) < 120
+
+
+def is_other(verdict: Verdict, label: str, threshold: float) -> bool:
+    return verdict.label != label and verdict.confidence >= threshold
 
 
 @pytest.mark.parametrize("confidences", [(0.9, 0.1), (0.45, 0.3), (0.1, 0.9)])
@@ -307,6 +347,30 @@ def test_below_the_threshold_nothing_moves(court: Court) -> None:
     court.file("a.wav", like="Tom")
     court.rehearing.threshold = 1.01
     assert court.changes() == ([], Tally(same=1))
+
+
+def test_what_was_corrected_of_sounds_like_it_counts(court: Court) -> None:
+    """Twins of what its owner corrected are moved as new ones would be; other sounds stay."""
+    for n in range(6):
+        court.count = 0  # the same sound, whatever it is called
+        court.file(f"bell {n}.wav", b"ding %d" % n, like="Cowbell")
+    court.count = 7
+    court.file("clap.wav", b"clap", like="Clap")
+    assert court.changes()[0] == []
+    own = court.owner.root / "Bells"
+    own.mkdir()
+    for n in range(5):
+        (court.owner.root / "misc" / f"bell {n}.wav").rename(own / f"bell {n}.wav")
+    court.owner.round(times=2)
+    batch, outcomes = court.run()
+    assert [(o.was, o.label, o.problem) for o in outcomes] == [("misc", "Bells", None)]
+    court.owner.round()
+    assert court.owner.labels()["Bells/bell 5.wav"] == ("filed", "Bells")
+    (row,) = [r for r in court.owner.index.rows_in("filed") if r.path == "Bells/bell 5.wav"]
+    assert str(row.reason).endswith("by corrections of sounds like it")
+    assert len(court.owner.said()) == 5
+    court.take_back(batch)
+    assert court.owner.labels()["misc/bell 5.wav"] == ("filed", "misc")
 
 
 def test_no_file_is_replaced(court: Court) -> None:

@@ -10,6 +10,9 @@ from drumwatchd.analysis.model_card import ModelCard
 from drumwatchd.index.reader import Reader
 from drumwatchd.index.records import Lesson
 
+# The newest; older ones are learned by then.
+MOST_PRECEDENTS = 5_000
+
 
 def usable_lessons(reader: Reader, base: ModelCard) -> tuple[list[Lesson], int]:
     """What can be learned from, oldest first, and how many corrections can't be.
@@ -22,6 +25,12 @@ def usable_lessons(reader: Reader, base: ModelCard) -> tuple[list[Lesson], int]:
     since = reader.meta(base.network_key)
     usable = [lesson for lesson in lessons if _is_usable(lesson, base, since)]
     return usable, len(lessons) - len(usable)
+
+
+def precedents(reader: Reader, base: ModelCard) -> list[tuple[str, bytes]]:
+    """What speaks at once for sounds like it: label and embedding of the newest, oldest first."""
+    lessons, _ = usable_lessons(reader, base)
+    return [(lesson.label, lesson.embedding or b"") for lesson in lessons[-MOST_PRECEDENTS:]]
 
 
 def _is_usable(lesson: Lesson, base: ModelCard, since: str | None) -> bool:
