@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from drumwatchd.analysis.labels import name_problem
 from drumwatchd.archive import moves
-from drumwatchd.archive.classes import Classes, name_problem
+from drumwatchd.archive.classes import Classes
 from drumwatchd.archive.moves import Mover
 from drumwatchd.errors import ArchiveError, SourceChangedError, UsageError
 from drumwatchd.files import Source

@@ -144,9 +144,9 @@ def test_embeddings_from_before_an_upgrade_teach_nothing(school: School) -> None
 
 
 def test_labels_that_are_no_folders_teach_nothing(school: School) -> None:
-    """A name with a slash or a leading dot would file outside of its class."""
+    """The same as are no class folders: nothing is ever filed outside of one."""
     _, heard, packs = lessons.owner(12)
-    school.teach((["../up", ".x", "_quarantine", "a/b"] * 3, heard, packs))
+    school.teach((["../up", ".x", "_quarantine", "a/b", "#recycle", "x" * 201] * 2, heard, packs))
     assert school.retrain().n_unusable == 12
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 
-from drumwatchd.analysis.labels import MISC
+from drumwatchd.analysis.labels import name_problem
 from drumwatchd.analysis.model_card import ModelCard
 from drumwatchd.index.reader import Reader
 from drumwatchd.index.records import Lesson
@@ -48,8 +48,4 @@ def _is_usable(lesson: Lesson, base: ModelCard, since: str | None) -> bool:
     values = struct.unpack(f"<{base.embedding_size}e", lesson.embedding)
     if not all(map(math.isfinite, values)):
         return False
-    return lesson.label == MISC or (lesson.label.isprintable() and _can_be_a_folder(lesson.label))
-
-
-def _can_be_a_folder(label: str) -> bool:
-    return bool(label) and label[0] not in "._" and "/" not in label
+    return name_problem(lesson.label) is None
