@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,18 +30,16 @@ from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.analysis.verdicts import is_by_sound
 from drumwatchd.archive import moves
 from drumwatchd.files import Source
-from drumwatchd.index.corrections import Corrections
 from drumwatchd.index.query import Query, compile_query
 from drumwatchd.index.reader import open_reader
 from drumwatchd.index.rejudged import Rejudged
 from drumwatchd.index.store import Index
 from drumwatchd.reclassify import Batch, Outcome, SecondHearing, Tally, take_back
 from home import Home, wait_for
+from killing import STEPS, die, killed_at
 from rounds_at_home import Owner
-from test_corrections_daemon import KILLER, assert_agree, story
 from test_head import OWN, adapted, with_own
 from test_model_store import put
-from test_moves import Killed
 
 CARD = read_card(shipped_model())
 FIRST = f"{CARD.family}1"
@@ -280,7 +274,7 @@ def test_a_batch_goes_and_comes_back(court: Court) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", ["begin", "lexists", "link", "fsync_folder", "unlink", "arrived"])
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("kind", ["there", "back"])
 def test_a_crash_at_any_step_is_finished(
     kind: str, step: str, after: bool, court: Court, monkeypatch: pytest.MonkeyPatch
@@ -291,19 +285,8 @@ def test_a_crash_at_any_step_is_finished(
     batch = None
     if kind == "back":
         batch, _ = court.run()
-    place = {"begin": Rejudged, "arrived": Corrections, "fsync_folder": moves}.get(step, os)
-    place = os.path if step == "lexists" else place
-    real = getattr(place, step)
-
-    def deadly(*arguments: object, **keywords: object) -> object:
-        result = real(*arguments, **keywords) if after else None
-        raise Killed
-        return result
-
-    with monkeypatch.context() as patch:
-        patch.setattr(place, step, deadly)
-        with contextlib.suppress(Killed):
-            court.run() if batch is None else court.take_back(batch)
+    with killed_at(monkeypatch, step, after=after, journal=Rejudged):
+        court.run() if batch is None else court.take_back(batch)
     begun = court.owner.index.rows_in("filed")[0]
     was_begun = begun.moving_to is not None or (begun.label == "Tom") == (kind == "there")
     court.owner.begin()
@@ -509,7 +492,7 @@ def home(tmp_path: Path) -> Home:
 
 def everything(home: Home) -> list[dict[str, Any]]:
     """All that `show` says, but for the history."""
-    stories = [story(home, row["digest"]) for row in home.ls()]
+    stories = [home.story(row["digest"]) for row in home.ls()]
     return [{key: said[key] for key in said if key != "history"} for said in stories]
 
 
@@ -529,10 +512,10 @@ def test_reclassify_and_undo(runs: bool, home: Home) -> None:
         assert "silent or no single hit: 1" in done
         assert [Path(row["path"]).parent.name for row in home.ls("fine:tom")] == ["Tom"] * 3
         assert {row["model"] for row in home.ls("label:tom")} == {FIRST}
-        assert_agree(home)
+        home.assert_agree()
         status = home.status()
         assert (status["corrections"], status["files"]["by_label"]["Tom"]) == (0, 3)
-        (event,) = story(home, home.ls("label:tom")[0]["digest"])["history"][1:]
+        (event,) = home.story(home.ls("label:tom")[0]["digest"])["history"][1:]
         assert (event["event"], event["detail"]["to"]) == ("reclassified", "Tom")
         assert "reclassified" in home.drumwatchd("show", home.ls("label:tom")[0]["digest"]).stdout
         number = done.split("--batch ")[1].strip()
@@ -542,7 +525,7 @@ def test_reclassify_and_undo(runs: bool, home: Home) -> None:
         back = home.drumwatchd("undo", "--batch", number).stdout
         assert "taken back: 3" in back
         assert everything(home) == before
-        assert_agree(home)
+        home.assert_agree()
         home.drumwatchd("undo", "--batch", number, check=1)
 
     if not runs:
@@ -577,7 +560,7 @@ def test_a_folder_of_ones_own_is_filled(home: Home, tmp_path: Path) -> None:
     model_store.promote(store, f"{CARD.family}7")
     home.drumwatchd("reclassify")
     assert len(list((home.archive / OWN).iterdir())) == 3
-    assert_agree(home)
+    home.assert_agree()
     home.drumwatchd("scan", "--quiet")
     assert home.status()["corrections"] == 0
 
@@ -598,26 +581,13 @@ def test_in_mode_none_only_the_label_changes(tmp_path: Path) -> None:
     assert everything(home) == before
 
 
-def reclassify_and_die(home: Home, step: str, after: str) -> None:
-    """The command, ended by SIGKILL at one step of its first move."""
-    killer = KILLER.replace(
-        "from drumwatchd.index.corrections import Corrections",
-        "from drumwatchd.index.rejudged import Rejudged as Corrections",
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", killer, step, after, "--config", str(home.config), "reclassify"],
-        env=home.environment, capture_output=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
 @pytest.mark.e2e
 def test_a_daemon_that_runs_finishes_what_was_killed(home: Home) -> None:
     """At its next rescan, with label and judgement; it takes it for no move by hand."""
     with home.running():
-        reclassify_and_die(home, "unlink", "after")
+        die(home, "unlink", "after", "reclassify", journal=Rejudged)
         wait_for(lambda: home.ls("label:tom"), "the move to be finished", step=0.2)
-        assert_agree(home)
+        home.assert_agree()
         (row,) = home.ls("label:tom")
         assert (row["fine"], row["model"]) == ("Tom", FIRST)
         time.sleep(2.5)
@@ -633,7 +603,7 @@ def test_a_daemon_that_runs_finishes_what_was_killed(home: Home) -> None:
 def test_killed_in_the_midst_of_a_batch(step: str, after: str, home: Home) -> None:
     """The next start finishes the sample that was begun; nothing counts as a correction."""
     contents = list(home.archived().values())
-    reclassify_and_die(home, step, after)
+    die(home, step, after, "reclassify", journal=Rejudged)
     home.drumwatchd("scan", "--quiet")
     home.assert_exactly(contents)
     assert home.status()["corrections"] == 0
