@@ -130,7 +130,7 @@ class Rounds:
 
     def is_sought(self, row: Row) -> bool:
         """Whether a sample that isn't in its place may still turn out to have been moved."""
-        if not self.is_active or row.path is None:
+        if not self.is_active or row.path is None or row.state == "quarantined":
             return False
         if row.missing is None:
             self._hint(os.path.join(self._archive.settings.root, row.path))

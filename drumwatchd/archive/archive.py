@@ -131,6 +131,16 @@ class Archive:
             raise archive_error(error, path) from error
         return True
 
+    def is_sought(self, row: Row) -> bool:
+        """Whether a file with the content of a row may be that sample, rather than a copy.
+
+        What is in quarantine is left there by a copy; what couldn't be judged and has no place in the
+        archive at all is filed by one.
+        """
+        if row.state == "quarantined":
+            return row.path is None or not os.path.lexists(self.full_path(row))
+        return row.missing is not None
+
     def as_corrected(self, digest: str, analysis: Analysis) -> Analysis:
         """What was heard, filed as the owner said; as it is where the owner said nothing."""
         said = self.corrections.of(digest)
@@ -172,11 +182,11 @@ class Archive:
         def reserve(relative: str) -> bool:
             return self._index.reserve_quarantine(row.id, relative, reason)
 
-        return self._place(source, row.digest, _quarantine_name(source), "move", reserve)
+        return self._place(source, row.digest, quarantine_name(source), "move", reserve)
 
     def quarantine_duplicate(self, source: Source, digest: str) -> str:
         """Put a duplicate into quarantine; it has no row of its own."""
-        wanted = _quarantine_name(source)
+        wanted = quarantine_name(source)
         if holds(os.path.join(self.settings.root, wanted), digest, self.settings.algorithm):
             return wanted  # put there by an attempt that was interrupted
         return self._place(source, digest, wanted, "move", lambda relative: True)
@@ -193,7 +203,7 @@ class Archive:
             self._manifests.append(label, row.id)
 
     def record_found(self, row: Row, relative: str, label: str, mtime_ns: int) -> bool:
-        """A sample that was missing stands here: commit that, then its manifest line.
+        """A sample that was sought stands here: commit that, then its manifest line.
 
         Returns:
             False where the row has changed meanwhile, and nothing was recorded.
@@ -319,7 +329,8 @@ def check_usable(root: str) -> None:
         raise archive_error(error, root) from error
 
 
-def _quarantine_name(source: Source) -> str:
+def quarantine_name(source: Source) -> str:
+    """Where a file is set aside, below the archive's root, as long as the name is free."""
     return render(
         "{quarantine}/{pack}/{stem}",
         {"quarantine": QUARANTINE_FOLDER, "pack": source.pack, "stem": source.name},

@@ -109,10 +109,12 @@ class Places:
         return self._one("path = ? AND missing IS NULL AND state = 'filed'", to_db(relative))
 
     def is_sought(self, size: int) -> bool:
-        """Whether a sample of this size is missing or gone."""
-        query = f"SELECT 1 FROM {MISSING} AND size = ? LIMIT 1"  # noqa: S608 - constant text
+        """Whether a sample of this size is missing or gone, or may have been taken from quarantine."""
+        query = f"""SELECT 1 FROM {MISSING} AND size = ?
+                    UNION ALL SELECT 1 FROM samples INDEXED BY samples_by_label
+                    WHERE state = 'quarantined' AND size = ? LIMIT 1"""  # noqa: S608 - constant text
         with self._index.reading() as connection:
-            return connection.execute(query, (size,)).fetchone() is not None
+            return connection.execute(query, (size, size)).fetchone() is not None
 
     def missing(self, *, since: float) -> list[Row]:
         """Filed samples that have been missing since then, or longer."""
@@ -136,6 +138,12 @@ class Places:
             ).fetchone()
         label = row.label or MISC
         return Verdict(label, label, fine or MISC, confidence or 0.0, {}, (), "", None, tag)
+
+    def was_heard(self, row: Row) -> bool:
+        """Whether a sample was ever judged; what its owner filed out of quarantine wasn't."""
+        with self._index.reading() as connection:
+            query = "SELECT model FROM samples WHERE id = ?"
+            return connection.execute(query, (row.id,)).fetchone()[0] is not None
 
     def _one(self, where: str, value: object) -> Row | None:
         with self._index.reading() as connection:
