@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.archive.classes import Classes
+from drumwatchd.archive.emptied import ClassFolders
 from drumwatchd.archive.manifest import Manifests
 from drumwatchd.archive.marker import QUARANTINE_FOLDER, check_marker
 from drumwatchd.archive.naming import alternatives, fields_of, render
@@ -56,6 +57,7 @@ class Archive:
         classes: its class folders.
         corrections: what the owner says of its samples.
         places: where its samples should stand.
+        class_folders: which of them are as they should be.
     """
 
     def __init__(self, settings: ArchiveSettings, index: Index, manifests: Manifests) -> None:
@@ -65,6 +67,7 @@ class Archive:
         )
         self.corrections = Corrections(index)
         self.places = Places(index)
+        self.class_folders = ClassFolders(settings.root, index, settings.archive_id)
         self._index = index
         self._manifests = manifests
         self._record_lock = threading.Lock()
@@ -84,12 +87,13 @@ class Archive:
             raise WorkersStoppedError("interrupted by the daemon's stop")
 
     def check(self) -> None:
-        """Make sure that the archive is mounted and ours.
+        """Make sure that the archive is mounted, with all its disks, and ours.
 
         Raises:
             ArchiveError: it isn't.
         """
         check_marker(self.settings.root, self.settings.archive_id)
+        self.class_folders.check()
 
     def full_path(self, row: Row) -> str:
         """Where the content of a row stands: in the archive, or still in the inbox."""

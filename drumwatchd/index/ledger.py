@@ -107,6 +107,22 @@ class Ledger:
             query = "SELECT value FROM meta WHERE key = ?"
             return str(connection.execute(query, (key,)).fetchone()[0])
 
+    def notes(self, prefix: str) -> dict[str, str]:
+        """What was noted under keys that begin so."""
+        with self.reading() as connection:
+            query = "SELECT key, value FROM meta WHERE substr(key, 1, ?) = ?"
+            return dict(connection.execute(query, (len(prefix), prefix)).fetchall())
+
+    def note(self, key: str, value: str) -> None:
+        """Store a value under `key`, in place of another."""
+        with self.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def unnote(self, key: str) -> None:
+        """Forget what is stored under `key`."""
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+
     # -- history --------------------------------------------------------------------------------
 
     def record(

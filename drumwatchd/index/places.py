@@ -120,6 +120,36 @@ class Places:
         """Filed samples that have been missing since then, or longer."""
         return self._some(f"{MISSING} AND missing <= ? AND state = 'filed'", since)
 
+    def missing_by_folder(self, *, since: float) -> dict[str, tuple[int, float]]:
+        """Of each top folder: how many samples are missing since then, or longer, and since when."""
+        query = f"""SELECT substr(CAST(path AS BLOB), 1, instr(CAST(path AS BLOB), x'2f') - 1),
+                           count(*), min(missing)
+                    FROM {MISSING} AND missing <= ? AND state = 'filed' GROUP BY 1"""  # noqa: S608 - constant text
+        with self._index.reading() as connection:
+            found = connection.execute(query, (since,)).fetchall()
+        return {os.fsdecode(folder): (count, first) for folder, count, first in found}
+
+    def stood_before(self, folder: str, moment: float) -> bool:
+        """Whether a sample has its place below a folder that had it at a moment already."""
+        return self._any_below(
+            folder,
+            """missing IS NULL AND state = 'filed' AND added < ?
+               AND digest NOT IN (SELECT digest FROM corrections WHERE at >= ?)""",
+            moment,
+            moment,
+        )
+
+    def is_any_missing_in(self, folder: str) -> bool:
+        """Whether a filed sample is missing that had its place below a folder."""
+        return folder in self.missing_by_folder(since=self._index.now())
+
+    def _any_below(self, folder: str, where: str, *values: object) -> bool:
+        raw = os.fsencode(folder)
+        bounds = [(raw + b"/", raw + b"0"), (f"{folder}/", f"{folder}0")]
+        query = f"SELECT 1 FROM samples WHERE path > ? AND path < ? AND {where} LIMIT 1"  # noqa: S608 - constant text
+        with self._index.reading() as connection:
+            return any(connection.execute(query, (*pair, *values)).fetchone() for pair in bounds)
+
     def moving(self) -> list[Row]:
         """Samples that a command began to move."""
         return self._some("samples INDEXED BY samples_moving WHERE moving_to IS NOT NULL")
