@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF
 from drumwatchd.analysis.result import Analysis
+from drumwatchd.archive import links
 from drumwatchd.archive.classes import Classes
 from drumwatchd.archive.emptied import ClassFolders
 from drumwatchd.archive.manifest import Manifests
@@ -252,6 +253,23 @@ class Archive:
             self._index.release(row, "released", reason)
             if label is not None:
                 self._manifests.mend_later(label)
+
+    def follow_edit(self, row: Row, source: Source, digest: str) -> bool:
+        """Write down that the file which a row rests on, by a link, has other content now."""
+        return links.shares_file(row, self.full_path(row), source) and self.corrections.changed(
+            row, digest, source.size, source.mtime_ns
+        )
+
+    def follow_rename(self, row: Row, source: Source) -> bool:
+        """Whether `source` is what the entry of a row rests on, by a link, under another name now.
+
+        Raises:
+            ArchiveError: the archive isn't there, or a link can't be replaced.
+        """
+        if row.mode not in links.LINKED or source.path == row.source.path:
+            return False
+        self.check()
+        return links.follow(row, self.full_path(row), source)
 
     def clear_leftovers(self, row: Row) -> None:
         """Remove what an interrupted placement of this row left beside its target.

@@ -164,6 +164,22 @@ class Index(Ledger):
             self.record(connection, None, "failed", source.path, {"reason": reason})
             self._remember(connection, source, "failed", None, reason)
 
+    def source_renamed(self, row: Row, source: Source) -> None:
+        """The file that a row rests on has another name now."""
+        with self.transaction() as connection:
+            connection.execute(
+                """UPDATE samples SET source = ?, inbox = ?, pack = ?, device = ?, inode = ?
+                   WHERE id = ?""",
+                (
+                    to_db(source.path), to_db(source.inbox), to_db(source.pack), source.device,
+                    source.inode, row.id,
+                ),
+            )  # fmt: skip
+            connection.execute("DELETE FROM remembered WHERE path = ?", (to_db(row.source.path),))
+            detail = {"stood": row.source.path}
+            self.record(connection, row.digest, "source renamed", source.path, detail)
+            self._remember(connection, source, "filed", row.digest, None)
+
     # -- what stays in the inbox ----------------------------------------------------------------
 
     def is_remembered(self, source: Source) -> bool:
@@ -197,6 +213,14 @@ class Index(Ledger):
         """The row of one content."""
         with self.reading() as connection:
             return self._row(connection, "digest = ?", digest)
+
+    def row_resting_on(self, path: str) -> Row | None:
+        """The row of the content that an inbox file had when it was filed and stayed."""
+        with self.reading() as connection:
+            found = connection.execute(
+                "SELECT digest FROM remembered WHERE path = ? AND outcome = 'filed'", (to_db(path),)
+            ).fetchone()
+        return None if found is None or found[0] is None else self.row_of(found[0])
 
     def rows_in(self, *states: str) -> list[Row]:
         """All rows in these states, oldest first."""
