@@ -80,7 +80,7 @@ class Examiner:
         if source not in self._digests:
             return True
         row = self._index.row_of(self._digests[source])
-        return row is not None and row.missing is not None
+        return row is not None and self._archive.is_sought(row)
 
     def step(self, now: float) -> bool:
         """Decide what was digested, digest what stands still; return whether anything changed."""

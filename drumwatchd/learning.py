@@ -16,8 +16,8 @@ from drumwatchd.analysis import model_store, precedents
 from drumwatchd.analysis.model_card import read_card
 from drumwatchd.errors import ModelError
 from drumwatchd.files import make_folders, write_atomically
+from drumwatchd.index import lessons
 from drumwatchd.index.corrections import Corrections
-from drumwatchd.index.lessons import usable_lessons
 from drumwatchd.index.reader import open_reader
 from drumwatchd.index.store import Index
 from drumwatchd.log import get_logger
@@ -27,8 +27,6 @@ LOOK_SECONDS = 60.0
 # Not at once: after a start there may be inboxes to catch up with.
 FIRST_SECONDS, DAY_SECONDS = 900.0, 86_400.0
 POLL_SECONDS = 1.0
-# The newest; older ones are learned by then.
-MOST_PRECEDENTS = 5_000
 STOP_SECONDS = 3.0
 
 log = get_logger()
@@ -89,8 +87,7 @@ class PrecedentsFile:
             return
         base = read_card(self._configured)
         with open_reader(self._index.path) as reader:
-            lessons, _ = usable_lessons(reader, base)
-        said = [(lesson.label, lesson.embedding or b"") for lesson in lessons[-MOST_PRECEDENTS:]]
+            said = lessons.precedents(reader, base)
         make_folders(self._store)
         text = precedents.precedents_text(base.backbone, said, self._folders())
         write_atomically(path, text, durable=False)

@@ -109,10 +109,15 @@ class Pipeline:
         with self._alone_with(digest) as alone:
             if not alone:
                 return Outcome.LATER  # a file with the same content is in work
+            self._follow_edit(source, digest)
             claim = self._index.claim(source, digest)
             if not claim.won and claim.row.state in ("claimed", "placing"):
                 self.recover_row(claim.row)  # an earlier attempt was interrupted
                 claim = self._index.claim(source, digest)
+            if not claim.won and self._archive.follow_rename(claim.row, source):
+                self._index.source_renamed(claim.row, source)
+                log.info("source renamed", path=source.path, was=claim.row.source.path)
+                return Outcome.DUPLICATE
             if not claim.won and self._is_gone(claim.row):
                 if claim.row.state != "gone" and self._is_sought(claim.row):
                     return Outcome.SOUGHT  # perhaps it was moved, and that is a correction
@@ -134,6 +139,14 @@ class Pipeline:
             if alone:
                 with self._working_lock:
                     self._working.discard(digest)
+
+    def _follow_edit(self, source: Source, digest: str) -> None:
+        """Where the archive only links to a file, who edits that has edited the archive's sample."""
+        row = self._index.row_resting_on(source.path)
+        if row is None or row.digest == digest:
+            return
+        if self._archive.follow_edit(row, source, digest):
+            log.warning("edited in the archive", path=row.path, was=row.digest, digest=digest)
 
     def _is_gone(self, row: Row) -> bool:
         """Whether a person took the content away; an unmounted archive is no such person."""

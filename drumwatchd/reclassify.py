@@ -1,6 +1,6 @@
 """Judge filed samples again by the model that is active now, and file them elsewhere where it says so.
 
-What its owner corrected stays, and so does what is silent or no single hit: there the sound of the
+What was corrected of sounds like them speaks as it does for new ones. What its owner corrected stays, and so does what is silent or no single hit: there the sound of the
 first hit decides nothing. No audio is read, so only samples can be judged of which the index keeps what
 the active model's network made of them.
 """
@@ -10,15 +10,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 from typing import Any, TypeVar
 
-from drumwatchd.analysis.rehearing import Rehearing, Sound, is_whole
+from drumwatchd.analysis.neighbours import precedents_of
+from drumwatchd.analysis.precedents import Said
+from drumwatchd.analysis.rehearing import Rehearing, Sound, are_whole
 from drumwatchd.analysis.result import Verdict
 from drumwatchd.analysis.verdicts import is_by_sound
 from drumwatchd.archive.archive import Archive
 from drumwatchd.archive.moves import Mover
 from drumwatchd.errors import PlacementError, UsageError
+from drumwatchd.index.lessons import precedents
 from drumwatchd.index.paths import from_db
 from drumwatchd.index.query import Clause, Query
 from drumwatchd.index.reader import Reader
@@ -27,6 +30,7 @@ from drumwatchd.index.rejudged import Judgement, Moved, Rejudged
 from drumwatchd.index.store import Index
 
 _T = TypeVar("_T")
+_Values = tuple[Any, ...]
 LOT = 500
 COLUMNS = (
     "id", "digest", "label", "path", "source", "pack", "reason", "model", "added", "embedding",
@@ -101,7 +105,13 @@ class SecondHearing:
         model: id of the model that judges.
     """
 
-    def __init__(self, reader: Reader, rehearing: Rehearing, root: str) -> None:
+    def __init__(
+        self, reader: Reader, rehearing: Rehearing, root: str, folders: Sequence[str] = ()
+    ) -> None:
+        """`folders` are labels of the class folders that the owner made."""
+        base, card = rehearing.base, rehearing.card
+        said = Said(precedents(reader, base), list(folders))
+        rehearing.said = precedents_of(said, card.embedding_size) if said.corrections else None
         self.model = rehearing.card.id
         self._reader = reader
         self._rehearing = rehearing
@@ -111,10 +121,11 @@ class SecondHearing:
     def changes(self, query: Query, tally: Tally) -> Iterator[Change]:
         """Every sample of the query that is of another class now, as `tally` counts."""
         for rows in _lots(self._reader.rows(query, COLUMNS), LOT):
-            asked = [row for row in rows if self._is_judged(row, tally)]
-            verdicts = self._rehearing.verdicts([_sound(row) for row in asked])
+            asked = self._asked(rows, tally)
+            sounds = [Sound(row[9], self._name_of(row)) for row in asked]
+            verdicts = self._rehearing.second_thoughts(sounds, [row[2] for row in asked])
             for row, verdict in zip(asked, verdicts, strict=True):
-                if verdict is None or not self._is_changed(row, verdict):
+                if verdict is None:
                     tally.same += 1
                     continue
                 tally.changed += 1
@@ -128,30 +139,33 @@ class SecondHearing:
         marks = ", ".join("?" * len(ids))
         return list(self.changes(Query(((Clause(f"id IN ({marks})", tuple(ids)),),)), Tally()))
 
-    def _is_judged(self, row: tuple[Any, ...], tally: Tally) -> bool:
-        *_, reason, model, added, embedding, is_corrected, is_filed = row
+    def _asked(self, rows: Sequence[_Values], tally: Tally) -> list[_Values]:
+        """Those that are judged; the others are counted."""
+        asked = [row for row in rows if self._is_asked(row, tally)]
+        whole = are_whole([row[9] for row in asked], self._rehearing.card)
+        tally.unknown += len(asked) - int(whole.sum())
+        return list(compress(asked, whole))
+
+    def _is_asked(self, row: _Values, tally: Tally) -> bool:
+        *_, reason, model, added, _embedding, is_corrected, is_filed = row
         if not is_filed:
             return False
         if is_corrected:
             tally.corrected += 1
         elif not is_by_sound(reason):
             tally.no_hit += 1
-        elif not (
-            self._rehearing.base.has_heard(model, added, self._since)
-            and is_whole(embedding, self._rehearing.card)
-        ):
+        elif not self._rehearing.base.has_heard(model, added, self._since):
             tally.unknown += 1
         else:
             return True
         return False
 
-    def _is_changed(self, row: tuple[Any, ...], verdict: Verdict) -> bool:
-        return verdict.label != row[2] and verdict.confidence >= self._rehearing.threshold
-
-
-def _sound(row: tuple[Any, ...]) -> Sound:
-    _, _, _, _, source, pack, _, _, _, embedding, *_ = row
-    return Sound(embedding, os.path.join(from_db(pack), os.path.basename(from_db(source))))
+    def _name_of(self, row: _Values) -> str:
+        """The path that a sample came by, where names are evidence."""
+        if not self._rehearing.uses_names:
+            return ""
+        _, _, _, _, source, pack, *_ = row
+        return os.path.join(from_db(pack), os.path.basename(from_db(source)))
 
 
 class Batch:

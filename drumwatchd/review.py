@@ -11,13 +11,14 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import compress
 from operator import itemgetter
 
 import numpy as np
 
 from drumwatchd.analysis.asking import N_CANDIDATES, order_to_ask
 from drumwatchd.analysis.model_card import ModelCard
-from drumwatchd.analysis.rehearing import is_whole, unpack
+from drumwatchd.analysis.rehearing import are_whole, unpack
 from drumwatchd.analysis.verdicts import is_by_sound
 from drumwatchd.index.query import Clause, Query
 from drumwatchd.index.reader import Reader
@@ -57,7 +58,8 @@ def review(reader: Reader, query: Query, base: ModelCard, limit: int) -> Review:
     candidates = heapq.nsmallest(
         N_CANDIDATES, _candidates(reader, query, base, found), itemgetter(0)
     )
-    usable = [candidate for candidate in candidates if is_whole(candidate[2], base)]
+    whole = are_whole([embedding for _, _, embedding in candidates], base)
+    usable = list(compress(candidates, whole))
     found.unknown += len(candidates) - len(usable)
     if not usable:
         return found
@@ -92,13 +94,12 @@ def _candidates(
 def _known(reader: Reader, base: ModelCard) -> list[bytes]:
     """Embeddings of what was corrected."""
     since = reader.meta(base.network_key)
-    return [
+    known = [
         lesson.embedding
         for lesson in reader.lessons()
-        if lesson.embedding is not None
-        and base.has_heard(lesson.model, lesson.filed, since)
-        and is_whole(lesson.embedding, base)
+        if lesson.embedding is not None and base.has_heard(lesson.model, lesson.filed, since)
     ]
+    return list(compress(known, are_whole(known, base)))
 
 
 def _samples(reader: Reader, ids: list[int]) -> list[Sample]:

@@ -57,7 +57,8 @@ class Rounds:
 
     Attributes:
         last_event, last_rescan: on the clock that `now` comes from; None before the first.
-        degraded: why the archive can't be looked through at the moment, else None.
+        degraded: why the archive can't be looked through at the moment, or what seems to be wrong
+            with it, else None.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Rounds:
         self._archive = archive
         self._corrections = archive.corrections
         self._places = archive.places
+        self._class_folders = archive.class_folders
         self._registrar = Registrar(index, archive)
         self._mover = Mover(index, archive)
         self._survey = Survey(
@@ -130,7 +132,7 @@ class Rounds:
 
     def is_sought(self, row: Row) -> bool:
         """Whether a sample that isn't in its place may still turn out to have been moved."""
-        if not self.is_active or row.path is None:
+        if not self.is_active or row.path is None or row.state == "quarantined":
             return False
         if row.missing is None:
             self._hint(os.path.join(self._archive.settings.root, row.path))
@@ -200,11 +202,19 @@ class Rounds:
         self.last_rescan, self._second_look = now, None
         self._finish_moves()
         findings = self._look()
+        self._class_folders.note_disks(self._survey.devices)
         self._record(findings, now, everywhere=bool(findings.missing))
-        self._retire(now)
-        if self.degraded is not None:
+        self._tell(self._class_folders.problem(self._retire(now)))
+
+    def _tell(self, problem: str | None) -> None:
+        """Say once what is wrong with the class folders, or that nothing is any more."""
+        if problem == self.degraded:
+            return
+        if problem is None:
             log.info("archive is back", path=self._archive.settings.root)
-            self.degraded = None
+        else:
+            log.error("class folder emptied", reason=problem)
+        self.degraded = problem
 
     def _finish_moves(self) -> None:
         """Finish what an interrupted command began."""
@@ -280,11 +290,28 @@ class Rounds:
     def _patience(self) -> float:
         return min(PATIENCE_SECONDS, self.settings.rescan_seconds)
 
-    def _retire(self, now: float) -> None:
-        """Samples that are missing at a second look are gone, unless something is undecided."""
+    def _retire(self, now: float) -> dict[str, int]:
+        """Samples that are missing at a second look are gone, unless something is undecided.
+
+        Returns:
+            What is kept for all that: how many each class folder lost that lost all it had.
+        """
         missing = self._places.count_missing()
         if not missing:
-            return
+            self._class_folders.settle(self._survey.devices)
+            return {}
+        since = self._index.now() - self._patience_with(missing)
+        emptied = self._class_folders.emptied(since=since)
+        rows = self._places.missing(since=since)
+        gone = [row for row in rows if (row.path or "").split("/", 1)[0] not in emptied]
+        if gone:
+            self._registrar.give_up(gone)
+            self._class_folders.settle(self._survey.devices)
+        if emptied or len(rows) < missing:
+            self._second_look = now + self._patience
+        return emptied
+
+    def _patience_with(self, missing: int) -> float:
         patience = self._patience
         filed = sum(self._index.count_filed().values()) if missing > MANY else 0
         if 2 * missing > filed > MANY:
@@ -292,11 +319,7 @@ class Rounds:
             log.warning("more than half of the archive is missing", missing=missing, of=filed)
         if self.is_busy:
             patience *= PATIENCE_WHILE_BUSY  # perhaps it is one of those that aren't decided yet
-        rows = self._places.missing(since=self._index.now() - patience)
-        if rows:
-            self._registrar.give_up(rows)
-        if len(rows) < missing:
-            self._second_look = now + self._patience
+        return patience
 
     def _hint(self, path: str) -> None:
         with self._hints_lock:

@@ -130,6 +130,19 @@ class Home:
         lines = self.drumwatchd("ls", *query, "--json").stdout.splitlines()
         return [json.loads(line) for line in lines]
 
+    def story(self, target: str) -> dict[str, Any]:
+        """What `show --json` says of one sample."""
+        return json.loads(self.drumwatchd("show", target, "--json").stdout)
+
+    def wait_for_label(self, digest: str, label: str) -> dict[str, Any]:
+        """Wait until a sample is filed under a label."""
+
+        def found() -> Any:
+            rows = self.ls(f"digest:{digest}")
+            return rows and rows[0]["label"] == label and rows[0]
+
+        return wait_for(found, f"label {label}; log:\n{self.log_text()}", step=0.2)
+
     def archived(self) -> dict[str, bytes]:
         """Every sample below the class folders, by its path."""
         return {
@@ -147,6 +160,17 @@ class Home:
             with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
                 rows += list(csv.DictReader(stream))
         return rows
+
+    def assert_agree(self) -> None:
+        """Archive, manifests and index say the same; the manifests may follow a little later."""
+        archived = {p: hashlib.sha256(data).hexdigest() for p, data in self.archived().items()}
+        indexed = {os.path.relpath(row["path"], self.archive): row["digest"] for row in self.ls()}
+        assert indexed == archived
+
+        def agrees() -> bool:
+            return {row["path"]: row["digest"] for row in self.manifested()} == archived
+
+        wait_for(agrees, "the manifests to follow")
 
     def assert_exactly(self, contents: list[bytes]) -> None:
         """Each content once in the archive, in the manifests and in the index, and they agree."""

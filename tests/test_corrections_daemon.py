@@ -6,18 +6,15 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import drums
 from drumwatchd.files import digest_of
 from home import Home, wait_for
+from killing import die
 
 pytestmark = pytest.mark.e2e
 
@@ -38,30 +35,6 @@ def other_class(path: Path) -> Path:
     return path.parent.parent / ("Snare" if path.parent.name != "Snare" else "Tom") / path.name
 
 
-def wait_for_label(home: Home, digest: str, label: str) -> dict[str, Any]:
-    def found() -> Any:
-        rows = home.ls(f"digest:{digest}")
-        return rows and rows[0]["label"] == label and rows[0]
-
-    return wait_for(found, f"label {label}; log:\n{home.log_text()}", step=0.2)
-
-
-def assert_agree(home: Home) -> None:
-    """Archive, manifests and index say the same."""
-    archived = {p: digest_of(str(home.archive / p), "sha256") for p in home.archived()}
-    indexed = {os.path.relpath(row["path"], home.archive): row["digest"] for row in home.ls()}
-    assert indexed == archived
-
-    def agrees() -> bool:
-        return {row["path"]: row["digest"] for row in home.manifested()} == archived
-
-    wait_for(agrees, "the manifests to follow")
-
-
-def story(home: Home, target: str) -> dict[str, Any]:
-    return json.loads(home.drumwatchd("show", target, "--json").stdout)
-
-
 def test_a_move_by_hand_while_it_runs(home: Home) -> None:
     """One log line, the manifests of both classes, status, ls and show."""
     path = filed(home)
@@ -70,13 +43,13 @@ def test_a_move_by_hand_while_it_runs(home: Home) -> None:
     with home.running():
         target.parent.mkdir(exist_ok=True)
         path.rename(target)
-        wait_for_label(home, digest, target.parent.name)
-        assert_agree(home)
+        home.wait_for_label(digest, target.parent.name)
+        home.assert_agree()
         assert home.status()["corrections"] == 1
     assert home.log_text().count("corrected ") == 1
     (row,) = home.ls("corrected:yes")
     assert (row["path"], row["corrected"]) == (str(target), target.parent.name)
-    said = story(home, str(target))
+    said = home.story(str(target))
     assert (said["correction"]["was"], said["correction"]["how"]) == (was, "moved")
     (event,) = [event for event in said["history"] if event["event"] == "corrected"]
     assert (event["detail"]["from"], event["detail"]["to"]) == (was, target.parent.name)
@@ -92,7 +65,7 @@ def test_a_move_by_hand_is_told_by_events(tmp_path: Path) -> None:
             pytest.skip("no events on this file system")
         target.parent.mkdir(exist_ok=True)
         path.rename(target)
-        wait_for_label(home, digest, target.parent.name)
+        home.wait_for_label(digest, target.parent.name)
 
 
 @pytest.mark.parametrize("how", ["move", "copy and delete", "delete and create"])
@@ -109,7 +82,7 @@ def test_a_move_while_it_was_down(how: str, home: Home) -> None:
     home.drumwatchd("scan")
     (row,) = home.ls("corrected:yes")
     assert (row["label"], row["path"]) == ("Größe", str(target))
-    assert_agree(home)
+    home.assert_agree()
 
 
 def test_the_daemons_own_placements_never_count(home: Home) -> None:
@@ -121,7 +94,7 @@ def test_the_daemons_own_placements_never_count(home: Home) -> None:
         time.sleep(2.5)
         status = home.status()
     assert (status["corrections"], status["gone"], status["archive"]["untracked"]) == (0, 0, 0)
-    assert_agree(home)
+    home.assert_agree()
 
 
 def test_what_was_corrected_and_deleted_is_filed_so_again(home: Home) -> None:
@@ -131,7 +104,7 @@ def test_what_was_corrected_and_deleted_is_filed_so_again(home: Home) -> None:
     with home.running():
         target.parent.mkdir(exist_ok=True)
         path.rename(target)
-        wait_for_label(home, digest, target.parent.name)
+        home.wait_for_label(digest, target.parent.name)
         target.unlink()
         wait_for(lambda: home.status()["gone"] == 1, "it to be gone", step=0.2)
         assert home.ls("state:gone")[0]["path"] == str(target)
@@ -139,7 +112,7 @@ def test_what_was_corrected_and_deleted_is_filed_so_again(home: Home) -> None:
         wait_for(lambda: home.ls(f"digest:{digest}"), "it to be filed again", step=0.2)
         (row,) = home.ls("corrected:yes")
         assert row["path"] == str(target.with_name("again.wav"))
-        assert_agree(home)
+        home.assert_agree()
 
 
 def test_an_unmounted_archive_yields_nothing(home: Home) -> None:
@@ -160,7 +133,7 @@ def test_an_unmounted_archive_yields_nothing(home: Home) -> None:
         (home.folder / "unmounted").rename(home.archive)
         wait_for(lambda: not home.status()["archive"]["degraded"], "it to be back", step=0.2)
     assert path.exists()
-    assert_agree(home)
+    home.assert_agree()
 
 
 # -- by command ---------------------------------------------------------------------------------
@@ -184,13 +157,13 @@ def test_correct_and_undo(runs: bool, home: Home) -> None:
         assert not path.exists()
         (row,) = home.ls("corrected:yes")
         assert (row["label"], row["corrected"]) == (folder, fine)
-        assert_agree(home)
+        home.assert_agree()
         assert "→" in home.drumwatchd("undo").stdout
         assert path.is_file()
         assert home.ls("corrected:yes") == []
         assert home.ls()[0]["label"] == was
-        assert_agree(home)
-        events = [event["event"] for event in story(home, str(path))["history"]]
+        home.assert_agree()
+        events = [event["event"] for event in home.story(str(path))["history"]]
         assert events == ["filed", "corrected", "moved", "correction taken back", "moved"]
         home.drumwatchd("undo", check=1)
 
@@ -259,26 +232,6 @@ def test_correct_in_mode_none_only_says_so(tmp_path: Path) -> None:
     assert path.is_file()
 
 
-# Ends the process before, or after, one step of the move.
-KILLER = """
-import os, signal, sys
-step, after = sys.argv[1], sys.argv[2] == "after"
-from drumwatchd.index.corrections import Corrections
-def deadly(function):
-    def call(*arguments, **keywords):
-        if not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        function(*arguments, **keywords)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return call
-place, name = (os, step) if hasattr(os, step) else (Corrections, step)
-setattr(place, name, deadly(getattr(place, name)))
-from drumwatchd.cli import main
-sys.argv = ["drumwatchd", *sys.argv[3:]]
-main()
-"""
-
-
 @pytest.mark.parametrize(
     ("step", "after"), [("begin", "before"), ("link", "after"), ("unlink", "after")]
 )
@@ -286,12 +239,7 @@ def test_killed_in_the_middle_of_a_correction(step: str, after: str, home: Home)
     """The next start finishes what was said, or nothing was; never two, never none."""
     path = filed(home)
     content, was = path.read_bytes(), path.parent.name
-    done = subprocess.run(
-        [sys.executable, "-c", KILLER, step, after, "--config", str(home.config), "correct",
-         str(path), "Rim" if was != "Snare" else "China"],
-        env=home.environment, capture_output=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    die(home, step, after, "correct", str(path), "Rim" if was != "Snare" else "China")
     home.drumwatchd("scan")
     home.assert_exactly([content])
     said = (step, after) != ("begin", "before")
@@ -335,4 +283,4 @@ def test_overrides_go_from_one_index_to_another(home: Home, tmp_path: Path) -> N
     other.drumwatchd("scan")
     (row,) = other.ls("name:=late.wav")
     assert (row["label"], row["corrected"]) == ("misc", "Vox")
-    assert_agree(other)
+    other.assert_agree()

@@ -46,7 +46,7 @@ def test_drop_move_adapt_drop(tmp_path: Path) -> None:
             Path(sample["path"]).rename(own / sample["name"])
         wait_for(lambda: len(home.ls("label:Bells")) == 14, "the moves to be understood")
 
-        report = train(home, "adapt")
+        report = train(home, "adapt", "--min-corrections", "10")
         assert report["state"] == "active", report
         for seed in range(100, 110):
             drums.write(home.inbox / "more" / f"new bell {seed}.wav", "cowbell", seed=seed)

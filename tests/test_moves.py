@@ -8,21 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from drumwatchd.archive import moves
-from drumwatchd.archive.classes import Classes, name_problem
+from drumwatchd.analysis.labels import name_problem
+from drumwatchd.archive.classes import Classes
 from drumwatchd.archive.moves import Mover
 from drumwatchd.errors import ArchiveError, SourceChangedError, UsageError
 from drumwatchd.files import Source
 from drumwatchd.index.corrections import Corrections
 from drumwatchd.index.rows import Row
 from drumwatchd.index.store import Index
+from killing import STEPS, killed_at
 from rounds_at_home import Owner
 
 Drop = Callable[..., Source]
-
-
-class Killed(BaseException):
-    """As SIGKILL would: nothing catches it."""
 
 
 @pytest.fixture
@@ -46,7 +43,7 @@ def correct(owner: Owner, label: str) -> str | None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", ["begin", "lexists", "link", "fsync_folder", "unlink", "arrived"])
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("mode", ["move", "copy", "symlink"])
 @pytest.mark.parametrize("kind", ["correct", "undo"])
 def test_a_crash_at_any_step_is_finished(
@@ -58,26 +55,13 @@ def test_a_crash_at_any_step_is_finished(
     owner.house.process(drop("bd.wav"))
     if kind == "undo":
         correct(owner, "Rim")
-    place = {"begin": Corrections, "arrived": Corrections, "fsync_folder": moves}.get(step, os)
-    place = os.path if step == "lexists" else place
-    real = getattr(place, step)
-
-    def deadly(*arguments: object, **keywords: object) -> object:
-        result = real(*arguments, **keywords) if after else None
-        raise Killed
-        return result
-
-    with monkeypatch.context() as patch:
-        patch.setattr(place, step, deadly)
-        try:
-            if kind == "undo":
-                said = owner.house.archive.corrections.last()
-                assert said is not None
-                mover(owner).undo(row_of(owner), said)
-            else:
-                correct(owner, "Rim")
-        except Killed:
-            pass
+    with killed_at(monkeypatch, step, after=after):
+        if kind == "undo":
+            said = owner.house.archive.corrections.last()
+            assert said is not None
+            mover(owner).undo(row_of(owner), said)
+        else:
+            correct(owner, "Rim")
     was_said = owner.said() != []
     owner.begin(mode)
     owner.round()

@@ -79,6 +79,24 @@ def test_probabilities_stay_probabilities(n: int, seed: int) -> None:
     assert sum(heeded.values()) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_many_at_once_are_judged_as_each_alone() -> None:
+    """What has no embedding is left as it was heard, and disturbs no other."""
+    rng = np.random.default_rng(4)
+    directions = rng.random((20, 8), np.float32)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    said = Precedents(tuple(rng.choice(["Kick", "misc", "Glitch", "Rim"], 20)), directions)
+    embeddings = np.concatenate([directions[:3], rng.random((5, 8), np.float32), np.zeros((1, 8))])
+    embeddings = np.vstack([embeddings, np.full((1, 8), np.inf)]).astype(np.float32)
+    heard = np.tile(list(HEARD.values()), (len(embeddings), 1))
+    labels, heeded = said.heed_all(tuple(HEARD), heard, embeddings, CANONICAL_LABELS, CANONICAL_OF)
+    for row, embedding in zip(heeded, embeddings, strict=True):
+        each = heed(said, embedding)
+        assert dict(zip(labels, row.tolist(), strict=True)) == pytest.approx(each, abs=1e-6)
+    np.testing.assert_allclose(heeded[-2:, :4], heard[-2:])
+    moved = np.abs(heeded[:, :4] - heard).max(axis=1)
+    assert (moved <= said.most_share(embeddings) + 1e-6).all()
+
+
 def test_the_file_is_read_as_written(tmp_path: Path) -> None:
     """Labels of any script and embeddings come back; silence and damage are left out."""
     path = tmp_path / FILE_NAME

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,25 +20,26 @@ from conftest import make_analysis
 from drumwatchd.analysis import model_store
 from drumwatchd.analysis.analyse import analyse
 from drumwatchd.analysis.head import Head
-from drumwatchd.analysis.labels import judge
+from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF, judge
 from drumwatchd.analysis.model_card import read_card, shipped_model
+from drumwatchd.analysis.neighbours import precedents_of
+from drumwatchd.analysis.precedents import Said
 from drumwatchd.analysis.rehearing import Rehearing, Sound
+from drumwatchd.analysis.result import Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.analysis.verdicts import is_by_sound
 from drumwatchd.archive import moves
 from drumwatchd.files import Source
-from drumwatchd.index.corrections import Corrections
 from drumwatchd.index.query import Query, compile_query
 from drumwatchd.index.reader import open_reader
 from drumwatchd.index.rejudged import Rejudged
 from drumwatchd.index.store import Index
 from drumwatchd.reclassify import Batch, Outcome, SecondHearing, Tally, take_back
 from home import Home, wait_for
+from killing import STEPS, die, killed_at
 from rounds_at_home import Owner
-from test_corrections_daemon import KILLER, assert_agree, story
 from test_head import OWN, adapted, with_own
 from test_model_store import put
-from test_moves import Killed
 
 CARD = read_card(shipped_model())
 FIRST = f"{CARD.family}1"
@@ -111,6 +108,43 @@ def test_what_is_no_embedding_of_this_network_is_not_judged(tmp_path: Path) -> N
         True, True, True, False,
     ]  # fmt: skip
     assert rehearing.verdicts([]) == []
+
+
+@pytest.mark.parametrize("said", [False, True], ids=["nothing said", "corrections"])
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("use_names", [False, True], ids=["sound", "names"])
+def test_what_has_changed_is_what_each_judged_alone_would_be(
+    said: bool, threshold: float, use_names: bool, tmp_path: Path
+) -> None:
+    """Sounds of every label and between two, under every label; no move more and none less."""
+    rehearing = Rehearing(
+        AnalysisSettings(str(shipped_model()), confidence_threshold=threshold, use_names=use_names)
+    )
+    rng, labels = np.random.default_rng(6), list(CANONICAL_OF)
+    mixed = [
+        lessons.sounds(one, 1, n, like=other, share=float(rng.uniform(0.0, 0.8)))[0]
+        for n, (one, other) in enumerate(rng.choice(labels, (120, 2)).tolist())
+    ]
+    if said:
+        corrections = [
+            (str(label), sound.astype("<f2").tobytes())
+            for label, sound in zip(rng.choice([*labels, "misc", "Bells"], 40), mixed, strict=False)
+        ]
+        rehearing.said = precedents_of(Said(corrections, ["Clap"]), CARD.embedding_size)
+    names = ("x.wav", "tom.wav", "loop 120.wav")
+    sounds = [Sound(e.astype("<f2").tobytes(), names[n % 3]) for n, e in enumerate(mixed)]
+    filed = [str(label) for label in rng.choice([*CANONICAL_LABELS, "misc", "Bells", "Clap"], 120)]
+    wanted = [
+        (v.label, v.fine, v.reason) if v and is_other(v, label, threshold) else None
+        for v, label in zip(rehearing.verdicts(sounds), filed, strict=True)
+    ]
+    found = rehearing.second_thoughts(sounds, filed)
+    assert [v and (v.label, v.fine, v.reason) for v in found] == wanted
+    assert 5 < sum(verdict is not None for verdict in wanted) < 120
+
+
+def is_other(verdict: Verdict, label: str, threshold: float) -> bool:
+    return verdict.label != label and verdict.confidence >= threshold
 
 
 @pytest.mark.parametrize("confidences", [(0.9, 0.1), (0.45, 0.3), (0.1, 0.9)])
@@ -240,7 +274,7 @@ def test_a_batch_goes_and_comes_back(court: Court) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", ["begin", "lexists", "link", "fsync_folder", "unlink", "arrived"])
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("kind", ["there", "back"])
 def test_a_crash_at_any_step_is_finished(
     kind: str, step: str, after: bool, court: Court, monkeypatch: pytest.MonkeyPatch
@@ -251,19 +285,8 @@ def test_a_crash_at_any_step_is_finished(
     batch = None
     if kind == "back":
         batch, _ = court.run()
-    place = {"begin": Rejudged, "arrived": Corrections, "fsync_folder": moves}.get(step, os)
-    place = os.path if step == "lexists" else place
-    real = getattr(place, step)
-
-    def deadly(*arguments: object, **keywords: object) -> object:
-        result = real(*arguments, **keywords) if after else None
-        raise Killed
-        return result
-
-    with monkeypatch.context() as patch:
-        patch.setattr(place, step, deadly)
-        with contextlib.suppress(Killed):
-            court.run() if batch is None else court.take_back(batch)
+    with killed_at(monkeypatch, step, after=after, journal=Rejudged):
+        court.run() if batch is None else court.take_back(batch)
     begun = court.owner.index.rows_in("filed")[0]
     was_begun = begun.moving_to is not None or (begun.label == "Tom") == (kind == "there")
     court.owner.begin()
@@ -307,6 +330,30 @@ def test_below_the_threshold_nothing_moves(court: Court) -> None:
     court.file("a.wav", like="Tom")
     court.rehearing.threshold = 1.01
     assert court.changes() == ([], Tally(same=1))
+
+
+def test_what_was_corrected_of_sounds_like_it_counts(court: Court) -> None:
+    """Twins of what its owner corrected are moved as new ones would be; other sounds stay."""
+    for n in range(6):
+        court.count = 0  # the same sound, whatever it is called
+        court.file(f"bell {n}.wav", b"ding %d" % n, like="Cowbell")
+    court.count = 7
+    court.file("clap.wav", b"clap", like="Clap")
+    assert court.changes()[0] == []
+    own = court.owner.root / "Bells"
+    own.mkdir()
+    for n in range(5):
+        (court.owner.root / "misc" / f"bell {n}.wav").rename(own / f"bell {n}.wav")
+    court.owner.round(times=2)
+    batch, outcomes = court.run()
+    assert [(o.was, o.label, o.problem) for o in outcomes] == [("misc", "Bells", None)]
+    court.owner.round()
+    assert court.owner.labels()["Bells/bell 5.wav"] == ("filed", "Bells")
+    (row,) = [r for r in court.owner.index.rows_in("filed") if r.path == "Bells/bell 5.wav"]
+    assert str(row.reason).endswith("by corrections of sounds like it")
+    assert len(court.owner.said()) == 5
+    court.take_back(batch)
+    assert court.owner.labels()["misc/bell 5.wav"] == ("filed", "misc")
 
 
 def test_no_file_is_replaced(court: Court) -> None:
@@ -445,7 +492,7 @@ def home(tmp_path: Path) -> Home:
 
 def everything(home: Home) -> list[dict[str, Any]]:
     """All that `show` says, but for the history."""
-    stories = [story(home, row["digest"]) for row in home.ls()]
+    stories = [home.story(row["digest"]) for row in home.ls()]
     return [{key: said[key] for key in said if key != "history"} for said in stories]
 
 
@@ -465,10 +512,10 @@ def test_reclassify_and_undo(runs: bool, home: Home) -> None:
         assert "silent or no single hit: 1" in done
         assert [Path(row["path"]).parent.name for row in home.ls("fine:tom")] == ["Tom"] * 3
         assert {row["model"] for row in home.ls("label:tom")} == {FIRST}
-        assert_agree(home)
+        home.assert_agree()
         status = home.status()
         assert (status["corrections"], status["files"]["by_label"]["Tom"]) == (0, 3)
-        (event,) = story(home, home.ls("label:tom")[0]["digest"])["history"][1:]
+        (event,) = home.story(home.ls("label:tom")[0]["digest"])["history"][1:]
         assert (event["event"], event["detail"]["to"]) == ("reclassified", "Tom")
         assert "reclassified" in home.drumwatchd("show", home.ls("label:tom")[0]["digest"]).stdout
         number = done.split("--batch ")[1].strip()
@@ -478,7 +525,7 @@ def test_reclassify_and_undo(runs: bool, home: Home) -> None:
         back = home.drumwatchd("undo", "--batch", number).stdout
         assert "taken back: 3" in back
         assert everything(home) == before
-        assert_agree(home)
+        home.assert_agree()
         home.drumwatchd("undo", "--batch", number, check=1)
 
     if not runs:
@@ -513,7 +560,7 @@ def test_a_folder_of_ones_own_is_filled(home: Home, tmp_path: Path) -> None:
     model_store.promote(store, f"{CARD.family}7")
     home.drumwatchd("reclassify")
     assert len(list((home.archive / OWN).iterdir())) == 3
-    assert_agree(home)
+    home.assert_agree()
     home.drumwatchd("scan", "--quiet")
     assert home.status()["corrections"] == 0
 
@@ -534,26 +581,13 @@ def test_in_mode_none_only_the_label_changes(tmp_path: Path) -> None:
     assert everything(home) == before
 
 
-def reclassify_and_die(home: Home, step: str, after: str) -> None:
-    """The command, ended by SIGKILL at one step of its first move."""
-    killer = KILLER.replace(
-        "from drumwatchd.index.corrections import Corrections",
-        "from drumwatchd.index.rejudged import Rejudged as Corrections",
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", killer, step, after, "--config", str(home.config), "reclassify"],
-        env=home.environment, capture_output=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
 @pytest.mark.e2e
 def test_a_daemon_that_runs_finishes_what_was_killed(home: Home) -> None:
     """At its next rescan, with label and judgement; it takes it for no move by hand."""
     with home.running():
-        reclassify_and_die(home, "unlink", "after")
+        die(home, "unlink", "after", "reclassify", journal=Rejudged)
         wait_for(lambda: home.ls("label:tom"), "the move to be finished", step=0.2)
-        assert_agree(home)
+        home.assert_agree()
         (row,) = home.ls("label:tom")
         assert (row["fine"], row["model"]) == ("Tom", FIRST)
         time.sleep(2.5)
@@ -569,7 +603,7 @@ def test_a_daemon_that_runs_finishes_what_was_killed(home: Home) -> None:
 def test_killed_in_the_midst_of_a_batch(step: str, after: str, home: Home) -> None:
     """The next start finishes the sample that was begun; nothing counts as a correction."""
     contents = list(home.archived().values())
-    reclassify_and_die(home, step, after)
+    die(home, step, after, "reclassify", journal=Rejudged)
     home.drumwatchd("scan", "--quiet")
     home.assert_exactly(contents)
     assert home.status()["corrections"] == 0

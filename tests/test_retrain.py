@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,8 @@ class School:
             for said, heard, packs, judge in self._lessons:
                 lessons.write_lessons(shelf, (said, heard, packs), model=judge, at=NOW)
 
-    def retrain(self, now: float = NOW, **settings: object) -> Report:
+    def retrain(self, now: float = NOW, **settings: Any) -> Report:
+        settings = {"min_corrections": 10, **settings}
         targets = ("Crash", "Hihat", "Kick", "Ride", "Snare", "Tom")
         return retrain(RetrainSettings(self.index, self.model, targets, **settings), now)
 
@@ -144,9 +146,9 @@ def test_embeddings_from_before_an_upgrade_teach_nothing(school: School) -> None
 
 
 def test_labels_that_are_no_folders_teach_nothing(school: School) -> None:
-    """A name with a slash or a leading dot would file outside of its class."""
+    """The same as are no class folders: nothing is ever filed outside of one."""
     _, heard, packs = lessons.owner(12)
-    school.teach((["../up", ".x", "_quarantine", "a/b"] * 3, heard, packs))
+    school.teach((["../up", ".x", "_quarantine", "a/b", "#recycle", "x" * 201] * 2, heard, packs))
     assert school.retrain().n_unusable == 12
 
 
@@ -203,7 +205,9 @@ def adapt(home: Home, *arguments: str, check: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def taught_home(folder: Path, *, retrain: str = "", lesson: tuple | None = None) -> Home:
+def taught_home(
+    folder: Path, *, retrain: str = "min_corrections = 10", lesson: tuple | None = None
+) -> Home:
     """A home whose owner has corrected."""
     home = Home(folder / "home")
     model = lessons.teachable_model(folder / BASE)
@@ -230,7 +234,7 @@ def test_the_command_adapts(tmp_path: Path) -> None:
     ("retrain", "lesson", "word"),
     [
         ("", None, "no index yet"),
-        ("", lessons.owner(3), "3 new corrections, 10 are wanted"),
+        ("", lessons.owner(3), "3 new corrections, 30 are wanted"),
         ('schedule = "off"', lessons.owner(24), "schedule is off"),
     ],
 )

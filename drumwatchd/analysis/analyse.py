@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,11 @@ import numpy.typing as npt
 from drumwatchd.analysis import audio, labels, neighbours
 from drumwatchd.analysis.classifier import Classifier
 from drumwatchd.analysis.features import FeatureExtractor
-from drumwatchd.analysis.model_card import CARD_NAME, ModelCard
+from drumwatchd.analysis.model_card import CARD_NAME
 from drumwatchd.analysis.model_store import choose
 from drumwatchd.analysis.result import Analysis, Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
-from drumwatchd.analysis.verdicts import judge_of, targets_of, verdict_on
+from drumwatchd.analysis.verdicts import judge_of
 from drumwatchd.errors import AnalysisError, ModelError, SourceChangedError
 
 Array = npt.NDArray[np.float32]
@@ -105,10 +105,7 @@ def _analysis(
         verdict = dataclasses.replace(verdict, label=labels.MISC, reason=recording.not_one_hit)
     else:
         said = neighbours.current(settings.store, card.backbone, card.embedding_size)
-        if said is None:
-            verdict = verdict_on(heard, embedding.tolist(), card, settings, name)
-        else:
-            verdict = _heeding(said, heard, embedding, card, settings, name)
+        verdict = neighbours.verdict_heeding(said, heard, embedding, card, settings, name)
     return Analysis(
         verdict=verdict,
         model=card.id,
@@ -116,26 +113,6 @@ def _analysis(
         duration_seconds=recording.duration_seconds,
         sample_rate_hz=recording.sample_rate_hz,
         channels=recording.channels,
-    )
-
-
-def _heeding(
-    said: neighbours.Precedents,
-    heard: Mapping[str, float],
-    embedding: Array,
-    card: ModelCard,
-    settings: AnalysisSettings,
-    name: str,
-) -> Verdict:
-    """The verdict on one hit, with what was corrected of sounds like it; the reason says so."""
-    own, values = said.own_labels, embedding.tolist()
-    before = verdict_on(heard, values, card, settings, name)
-    heeded = said.heed(heard, embedding, targets_of(card, settings, own), card.canonical_of)
-    verdict = verdict_on(heeded, values, card, settings, name, own)
-    if verdict.label == before.label:
-        return verdict
-    return dataclasses.replace(
-        verdict, reason=f"{verdict.reason}, by corrections of sounds like it"
     )
 
 

@@ -1,4 +1,4 @@
-"""The 34 fine labels, their fold to six canonical labels and misc, and the verdict.
+"""The 34 fine labels, their fold to six canonical labels and misc, the verdict; and what an owner may add.
 
 Pure Python: the daemon's own process and the commands read labels without numpy.
 """
@@ -21,6 +21,27 @@ CANONICAL_OF = dict.fromkeys(FINE_LABELS, MISC) | {
     "China": "Crash", "Splash": "Crash", "Cymbal": "Crash", "Sizzle": "Crash",
     "Rim": "Snare", "Timbale": "Tom", "Timpani": "Tom",
 } | {label: label for label in CANONICAL_LABELS}  # fmt: skip
+
+# A manifest is called after its label, and its name has to fit beside an ending.
+LONGEST_LABEL_BYTES = 200
+# What systems make at the top of a disk or share. Trash cans (#recycle, @Recycle, .Trash) and our own
+# folders (_quarantine) don't begin with a letter or digit.
+NEVER_LABELS = frozenset({"lost+found", "system volume information", "network trash folder"})
+
+
+def name_problem(name: str) -> str | None:
+    """Why no label can have this name, nor a class folder; None if one can."""
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError:
+        return "is no UTF-8"
+    if not name or not name[0].isalnum():
+        return "doesn't begin with a letter or digit"
+    if "/" in name or not name.isprintable() or name != name.strip():
+        return "can't be a folder's name here"
+    if len(encoded) > LONGEST_LABEL_BYTES:
+        return "is too long"
+    return "is a folder of the system" if name.casefold() in NEVER_LABELS else None
 
 
 def target_of(

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 
 from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF
 from drumwatchd.analysis.result import Analysis
+from drumwatchd.archive import links
 from drumwatchd.archive.classes import Classes
+from drumwatchd.archive.emptied import ClassFolders
 from drumwatchd.archive.manifest import Manifests
 from drumwatchd.archive.marker import QUARANTINE_FOLDER, check_marker
 from drumwatchd.archive.naming import alternatives, fields_of, render
@@ -56,6 +58,7 @@ class Archive:
         classes: its class folders.
         corrections: what the owner says of its samples.
         places: where its samples should stand.
+        class_folders: which of them are as they should be.
     """
 
     def __init__(self, settings: ArchiveSettings, index: Index, manifests: Manifests) -> None:
@@ -65,6 +68,7 @@ class Archive:
         )
         self.corrections = Corrections(index)
         self.places = Places(index)
+        self.class_folders = ClassFolders(settings.root, index, settings.archive_id)
         self._index = index
         self._manifests = manifests
         self._record_lock = threading.Lock()
@@ -84,12 +88,13 @@ class Archive:
             raise WorkersStoppedError("interrupted by the daemon's stop")
 
     def check(self) -> None:
-        """Make sure that the archive is mounted and ours.
+        """Make sure that the archive is mounted, with all its disks, and ours.
 
         Raises:
             ArchiveError: it isn't.
         """
         check_marker(self.settings.root, self.settings.archive_id)
+        self.class_folders.check()
 
     def full_path(self, row: Row) -> str:
         """Where the content of a row stands: in the archive, or still in the inbox."""
@@ -130,6 +135,16 @@ class Archive:
         except OSError as error:
             raise archive_error(error, path) from error
         return True
+
+    def is_sought(self, row: Row) -> bool:
+        """Whether a file with the content of a row may be that sample, rather than a copy.
+
+        What is in quarantine is left there by a copy; what couldn't be judged and has no place in the
+        archive at all is filed by one.
+        """
+        if row.state == "quarantined":
+            return row.path is None or not os.path.lexists(self.full_path(row))
+        return row.missing is not None
 
     def as_corrected(self, digest: str, analysis: Analysis) -> Analysis:
         """What was heard, filed as the owner said; as it is where the owner said nothing."""
@@ -172,11 +187,11 @@ class Archive:
         def reserve(relative: str) -> bool:
             return self._index.reserve_quarantine(row.id, relative, reason)
 
-        return self._place(source, row.digest, _quarantine_name(source), "move", reserve)
+        return self._place(source, row.digest, quarantine_name(source), "move", reserve)
 
     def quarantine_duplicate(self, source: Source, digest: str) -> str:
         """Put a duplicate into quarantine; it has no row of its own."""
-        wanted = _quarantine_name(source)
+        wanted = quarantine_name(source)
         if holds(os.path.join(self.settings.root, wanted), digest, self.settings.algorithm):
             return wanted  # put there by an attempt that was interrupted
         return self._place(source, digest, wanted, "move", lambda relative: True)
@@ -193,7 +208,7 @@ class Archive:
             self._manifests.append(label, row.id)
 
     def record_found(self, row: Row, relative: str, label: str, mtime_ns: int) -> bool:
-        """A sample that was missing stands here: commit that, then its manifest line.
+        """A sample that was sought stands here: commit that, then its manifest line.
 
         Returns:
             False where the row has changed meanwhile, and nothing was recorded.
@@ -238,6 +253,23 @@ class Archive:
             self._index.release(row, "released", reason)
             if label is not None:
                 self._manifests.mend_later(label)
+
+    def follow_edit(self, row: Row, source: Source, digest: str) -> bool:
+        """Write down that the file which a row rests on, by a link, has other content now."""
+        return links.shares_file(row, self.full_path(row), source) and self.corrections.changed(
+            row, digest, source.size, source.mtime_ns
+        )
+
+    def follow_rename(self, row: Row, source: Source) -> bool:
+        """Whether `source` is what the entry of a row rests on, by a link, under another name now.
+
+        Raises:
+            ArchiveError: the archive isn't there, or a link can't be replaced.
+        """
+        if row.mode not in links.LINKED or source.path == row.source.path:
+            return False
+        self.check()
+        return links.follow(row, self.full_path(row), source)
 
     def clear_leftovers(self, row: Row) -> None:
         """Remove what an interrupted placement of this row left beside its target.
@@ -319,7 +351,8 @@ def check_usable(root: str) -> None:
         raise archive_error(error, root) from error
 
 
-def _quarantine_name(source: Source) -> str:
+def quarantine_name(source: Source) -> str:
+    """Where a file is set aside, below the archive's root, as long as the name is free."""
     return render(
         "{quarantine}/{pack}/{stem}",
         {"quarantine": QUARANTINE_FOLDER, "pack": source.pack, "stem": source.name},

@@ -11,14 +11,15 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF, FINE_LABELS, MISC, target_of
+from drumwatchd.analysis.labels import (
+    CANONICAL_LABELS,
+    CANONICAL_OF,
+    FINE_LABELS,
+    MISC,
+    name_problem,
+    target_of,
+)
 from drumwatchd.errors import UsageError
-
-# A manifest is called after its label, and its name has to fit beside an ending.
-LONGEST_LABEL_BYTES = 200
-# What systems make at the top of a disk or share. Trash cans (#recycle, @Recycle, .Trash) and our own
-# folders (_quarantine) don't begin with a letter or digit.
-NEVER_LABELS = frozenset({"lost+found", "system volume information", "network trash folder"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +100,6 @@ class Classes:
                 yield from (entry.name for entry in entries if entry.is_dir())
         except OSError:
             return
-
-
-def name_problem(name: str) -> str | None:
-    """Why a folder of this name is no label; None if it is one."""
-    try:
-        encoded = name.encode()
-    except UnicodeEncodeError:
-        return "is no UTF-8"
-    if not name or not name[0].isalnum():
-        return "doesn't begin with a letter or digit"
-    if "/" in name or not name.isprintable() or name != name.strip():
-        return "can't be a folder's name here"
-    if len(encoded) > LONGEST_LABEL_BYTES:
-        return "is too long"
-    return "is a folder of the system" if name.casefold() in NEVER_LABELS else None
 
 
 def _spelled(word: str, known: Sequence[str]) -> str | None:

@@ -2,7 +2,8 @@
 
 A sample that is gone from its place and stands in another class folder was moved: a correction. In
 the same one it was renamed. In none it is missing, and gone once it has been so for long enough. A
-file that somebody edited in its place is the sample still, with other content.
+file that somebody edited in its place is the sample still, with other content. One that couldn't be
+judged is filed where its owner puts it.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Registrar:
 
     def _find(self, source: Source, relative: str, label: str, digest: str) -> Finding:
         row = self._index.row_of(digest)
-        if row is None or row.missing is None:
+        if row is None or not self._archive.is_sought(row):
             return Finding.NOTHING
         if not self._archive.record_found(row, relative, label, source.mtime_ns):
             return Finding.NOTHING

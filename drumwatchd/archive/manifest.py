@@ -159,7 +159,8 @@ def _set_aside(path: str) -> None:
 def _cells(row: Sequence[Any]) -> tuple[object, ...]:
     name, digest, label, fine, confidence, top, model, added, source, path = row
     return (
-        from_db(name), digest, label, fine, f"{confidence:.4f}", _top(top), model,
+        from_db(name), digest, label, fine, "" if confidence is None else f"{confidence:.4f}",
+        _top(top), model,
         datetime.fromtimestamp(added, UTC).isoformat(timespec="seconds"),
         from_db(source), "" if path is None else from_db(path),
     )  # fmt: skip

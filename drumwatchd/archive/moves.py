@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from drumwatchd.analysis.labels import FINE_LABELS, MISC
 from drumwatchd.analysis.result import Verdict
-from drumwatchd.archive.archive import Archive
+from drumwatchd.archive.archive import Archive, quarantine_name
+from drumwatchd.archive.marker import QUARANTINE_FOLDER
 from drumwatchd.archive.naming import alternatives, fields_of, render
 from drumwatchd.archive.placement import archive_error, holds, place
 from drumwatchd.errors import DrumwatchdError, SourceChangedError, UsageError
@@ -59,17 +60,20 @@ class Mover:
         if row.state == "gone":
             self._corrections.take_back(row.digest)
             return None
-        return self._refile(row, None, said.was or MISC, "command", None)
+        was = said.was or (MISC if self._places.was_heard(row) else QUARANTINE_FOLDER)
+        return self._refile(row, None, was, "command", None)
 
     def _refile(
         self, row: Row, label: str | None, folder: str, how: How, note: str | None
     ) -> str | None:
-        if row.state != "filed":
+        if row.state == "quarantined" and row.path is None:
             raise UsageError(
-                "the sample is in quarantine" if row.state == "quarantined" else "it is in work",
+                "the sample can't be judged, and stays where it is",
                 path=row.source.path,
-                hint="`drumwatchd retry` files it, if it can be read; then correct it",
+                hint="copy it into a class folder; or `drumwatchd retry`, if it can be read now",
             )
+        if row.state not in ("filed", "quarantined"):
+            raise UsageError("the sample is in work", path=row.source.path, hint="try again")
         row = self._settled(row)
         if self._stands_in(row, folder):
             reason = self._reason(row, label, folder)
@@ -178,8 +182,11 @@ class Mover:
         self._archive.check()
         while row.moving_to is not None:
             if self._bring_or_give_up(row, row.moving_to):
-                label = self._archive.classes.label_of(row.moving_to.split("/", 1)[0])
-                self._corrections.arrived(row, label or MISC, self._said_reason(row, label))
+                top = row.moving_to.split("/", 1)[0]
+                label = self._archive.classes.label_of(top) or MISC
+                reason = self._said_reason(row, label)
+                is_aside = top == QUARANTINE_FOLDER
+                self._corrections.arrived(row, None if is_aside else label, reason)
             elif os.path.lexists(self._archive.full_path(row)):
                 self._corrections.divert(row, self._next_name(row.moving_to))
             elif not self._holds(row, row.moving_to):
@@ -257,6 +264,8 @@ class Mover:
 
     def _as_said(self, row: Row, label: str | None, folder: str) -> str:
         """The place of a sample that its owner says is a `label`."""
+        if folder == QUARANTINE_FOLDER:
+            return quarantine_name(row.source)
         heard = self._places.verdict_of(row)
         fine = label if label in FINE_LABELS else heard.fine
         tag = heard.tag if fine == heard.fine else None
@@ -272,16 +281,20 @@ class Mover:
         assert row.path is not None
         template = self._archive.settings.name_template
         heard = self._places.verdict_of(row)
-        before = render(template, fields_of(row.source, row.digest, heard))
+        before = (
+            quarantine_name(row.source)
+            if row.state == "quarantined"
+            else render(template, fields_of(row.source, row.digest, heard))
+        )
         after = render(template, fields_of(row.source, row.digest, now))
         name = os.path.basename(row.path)
         if _is_numbered(name, os.path.basename(before)):
             return after
         return os.path.join(os.path.dirname(after), name)
 
-    def _said_reason(self, row: Row, label: str | None) -> str:
+    def _said_reason(self, row: Row, label: str) -> str:
         said = self._corrections.of(row.digest)
-        return self._reason(row, None if said is None else said.label, label or MISC)
+        return self._reason(row, None if said is None else said.label, label)
 
     def _reason(self, row: Row, label: str | None, folder: str) -> str:
         if label is None:
@@ -289,6 +302,8 @@ class Mover:
             return reason or f"{folder}, as before: the correction was taken back"
         if row.label == folder:
             return f"{label}, as you said"
+        if row.state == "quarantined":
+            return f"{label}, as you said, though it can't be judged: {row.reason}"
         return f"{label}, as you said; was {row.label}"
 
 

@@ -87,6 +87,15 @@ class Survey:
         """Audio files in class folders that the index doesn't know, as far as was looked."""
         return sum(listed.untracked for listed in self._listed.values())
 
+    @property
+    def devices(self) -> dict[str, int]:
+        """What disk each class folder was on when it was listed last."""
+        return {
+            folder: listed.identity[0]
+            for folder, listed in self._listed.items()
+            if "/" not in folder
+        }
+
     def look(self, *, whole: bool) -> Findings:
         """Look through all class folders; list each that may have changed, or each if `whole`.
 

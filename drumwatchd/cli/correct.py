@@ -35,8 +35,9 @@ def correct(context: Context, target: str, label: str, note: str | None, as_json
     """Say what a sample is; it is filed there.
 
     LABEL is one of the 34, misc, or a folder of your own in the archive. A label without a folder
-    is filed where it folds to, a Rim in Snare/, and remembered as what you said. Works while the
-    daemon runs and while it doesn't; moving the file by hand does the same.
+    is filed where it folds to, a Rim in Snare/, and remembered as what you said. What stands in
+    quarantine is filed so, too. Works while the daemon runs and while it doesn't; moving the file
+    by hand does the same.
     """
     from drumwatchd.archive.moves import Mover
     from drumwatchd.desk import open_desk
@@ -259,7 +260,7 @@ class _Importer:
         if said is not None and (said.label, said.note) == (label, note):
             return UNCHANGED
         row = self._index.row_of(digest)
-        if row is None or row.state in ("gone", "quarantined"):
+        if row is None or row.state == "gone":
             was = None if row is None else row.label
             self._archive.corrections.say(digest, label, was=was, how="imported", note=note)
             return KEPT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from array import array
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from drumwatchd.errors import ArchiveError, UsageError
 from drumwatchd.index.reader import open_reader
 
 if TYPE_CHECKING:
+    from drumwatchd.analysis.model_card import ModelCard
     from drumwatchd.config import Config
     from drumwatchd.index.query import Query
     from drumwatchd.reclassify import Change, Outcome, SecondHearing, Tally
@@ -33,12 +35,19 @@ def reclassify(context: Context, query: tuple[str, ...], dry_run: bool, as_json:
     """Judge filed samples again by the model that is active now.
 
     QUERY is one of ls; by default label:misc. What surely belongs in another class folder is
-    moved there. No audio is read. What you corrected stays, and so do loops and silent files,
+    moved there; what you corrected of sounds nearly the same counts as it does for new ones. No
+    audio is read. What you corrected stays, and so do loops and silent files,
     and samples that another network heard. These moves are no corrections, and all of them
     can be taken back with `undo --batch`. Works while the daemon runs and while it doesn't.
 
     Exit code 3 where something couldn't be moved.
     """
+    from drumwatchd.analysis.workers import SINGLE_THREADED
+
+    os.environ.update(
+        SINGLE_THREADED
+    )  # before numpy is loaded: its threads cost more than they save
+
     from drumwatchd.analysis.model_store import store_folder
     from drumwatchd.analysis.rehearing import Rehearing
     from drumwatchd.desk import analysis_settings
@@ -51,7 +60,7 @@ def reclassify(context: Context, query: tuple[str, ...], dry_run: bool, as_json:
     rehearing = Rehearing(analysis_settings(config.classify, store_folder(config.index.path)))
     tally = Tally()
     with open_reader(str(config.index.path)) as reader:
-        hearing = SecondHearing(reader, rehearing, root)
+        hearing = SecondHearing(reader, rehearing, root, _own_folders(config, rehearing.card))
         told = _Told(hearing.model, as_json)
         if dry_run:
             for change in hearing.changes(compiled, tally):
@@ -61,6 +70,15 @@ def reclassify(context: Context, query: tuple[str, ...], dry_run: bool, as_json:
             _run(config, hearing, compiled, " ".join(terms), tally, told)
     if told.problems:
         raise SystemExit(EXIT_PARTLY)
+
+
+def _own_folders(config: Config, card: ModelCard) -> list[str]:
+    from drumwatchd.archive.classes import Classes
+
+    return Classes(
+        str(config.archive.root), config.classify.target_labels, card.canonical_of,
+        config.archive.own_folders,
+    ).own()  # fmt: skip
 
 
 def _run(

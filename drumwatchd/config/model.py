@@ -77,7 +77,7 @@ class RetrainConfig(Struct, frozen=True, kw_only=True):
     """``[retrain]``: when a model is adapted to what was corrected, and how many are kept."""
 
     schedule: Literal["daily", "off"] = "daily"
-    min_corrections: Annotated[int, Meta(ge=1, le=100_000)] = 10
+    min_corrections: Annotated[int, Meta(ge=1, le=100_000)] = 30
     keep: Annotated[int, Meta(ge=1, le=1_000)] = 5
 
 

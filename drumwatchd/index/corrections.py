@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drumwatchd.errors import IndexStoreError
+from drumwatchd.index import unheard
 from drumwatchd.index.paths import to_db
 from drumwatchd.index.rejudged import take_over
 from drumwatchd.index.rows import Row, optional_to_db
@@ -161,14 +162,16 @@ class Corrections:
             self._index.outdate_manifests(connection, labels)
 
     def found(self, row: Row, relative: str, label: str, mtime_ns: int) -> bool:
-        """A sample that was missing or gone stands here; in another class that is a correction.
+        """A sample that was missing, gone or in quarantine stands here.
+
+        In another class than its own, and out of quarantine, that is a correction.
 
         Returns:
             False where the row has changed meanwhile, and nothing was recorded.
         """
         try:
             with self._index.transaction() as connection:
-                if not _is_still_missing(connection, row):
+                if not unheard.is_still_sought(connection, row):
                     return False
                 self._take_place(connection, row, relative, label, mtime_ns)
         except sqlite3.IntegrityError:
@@ -179,7 +182,7 @@ class Corrections:
         self, connection: sqlite3.Connection, row: Row, relative: str, label: str, mtime_ns: int
     ) -> None:
         is_correction = label != row.label
-        reason = f"moved from {row.label} by hand" if is_correction else row.reason
+        reason = unheard.reason_by_hand(row) if is_correction else row.reason
         self._put(connection, row, relative, label, reason, mtime_ns)
         if is_correction:
             self._say(connection, row.digest, label, row.label, "moved", None)
@@ -213,10 +216,11 @@ class Corrections:
         connection: sqlite3.Connection,
         row: Row,
         relative: str,
-        label: str,
+        label: str | None,
         reason: str | None,
         mtime_ns: int | None,
     ) -> None:
+        unheard.take_out(connection, row)
         connection.execute(
             """UPDATE samples SET state = 'filed', path = ?, name = ?, label = ?, reason = ?,
                       seen_ns = ?, missing = NULL, moving_to = NULL, becomes = NULL
@@ -283,9 +287,9 @@ class Corrections:
         """
         with self._index.transaction() as connection:
             done = connection.execute(
-                """UPDATE samples SET moving_to = ? WHERE id = ? AND path = ? AND state = 'filed'
+                """UPDATE samples SET moving_to = ? WHERE id = ? AND path = ? AND state = ?
                    AND missing IS NULL AND moving_to IS NULL""",
-                (to_db(target), row.id, optional_to_db(row.path)),
+                (to_db(target), row.id, optional_to_db(row.path), row.state),
             )
             if done.rowcount == 0:
                 return False
@@ -333,8 +337,8 @@ class Corrections:
                 (to_db(target), row.id, optional_to_db(row.moving_to)),
             )
 
-    def arrived(self, row: Row, label: str, reason: str) -> None:
-        """The file of a row stands where it was to be moved, and nowhere else.
+    def arrived(self, row: Row, label: str | None, reason: str) -> None:
+        """The file of a row stands where it was to be moved, and nowhere else; no label: set aside.
 
         Raises:
             IndexStoreError: a file that is being placed has reserved this name; it won't get it.
@@ -348,7 +352,12 @@ class Corrections:
             raise IndexStoreError(message, path=row.moving_to, hint=hint) from error
 
     def _arrive(
-        self, connection: sqlite3.Connection, row: Row, target: str, label: str, reason: str
+        self,
+        connection: sqlite3.Connection,
+        row: Row,
+        target: str,
+        label: str | None,
+        reason: str,
     ) -> None:
         found = connection.execute(
             "SELECT seen_ns, becomes FROM samples WHERE id = ? AND moving_to = ?",
@@ -368,6 +377,8 @@ class Corrections:
         else:
             self._index.record(connection, row.digest, "moved", target, {"stood": row.path})
         self._put(connection, row, target, label, reason, seen_ns)
+        if label is None:
+            unheard.put_back(connection, row)
         self._index.outdate_manifests(connection, filter(None, {row.label, label}))
 
     def give_up(self, row: Row) -> None:
@@ -384,11 +395,3 @@ def _correction(connection: sqlite3.Connection, digest: str) -> Correction | Non
         (digest,),
     ).fetchone()
     return None if found is None else Correction(*found)
-
-
-def _is_still_missing(connection: sqlite3.Connection, row: Row) -> bool:
-    found = connection.execute(
-        "SELECT state FROM samples WHERE id = ? AND digest = ? AND missing IS NOT NULL",
-        (row.id, row.digest),
-    ).fetchone()
-    return found is not None and found[0] == row.state

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import struct
 
-from drumwatchd.analysis.labels import MISC
+from drumwatchd.analysis.labels import name_problem
 from drumwatchd.analysis.model_card import ModelCard
 from drumwatchd.index.reader import Reader
 from drumwatchd.index.records import Lesson
+
+# The newest; older ones are learned by then.
+MOST_PRECEDENTS = 5_000
 
 
 def usable_lessons(reader: Reader, base: ModelCard) -> tuple[list[Lesson], int]:
@@ -22,6 +25,12 @@ def usable_lessons(reader: Reader, base: ModelCard) -> tuple[list[Lesson], int]:
     since = reader.meta(base.network_key)
     usable = [lesson for lesson in lessons if _is_usable(lesson, base, since)]
     return usable, len(lessons) - len(usable)
+
+
+def precedents(reader: Reader, base: ModelCard) -> list[tuple[str, bytes]]:
+    """What speaks at once for sounds like it: label and embedding of the newest, oldest first."""
+    lessons, _ = usable_lessons(reader, base)
+    return [(lesson.label, lesson.embedding or b"") for lesson in lessons[-MOST_PRECEDENTS:]]
 
 
 def _is_usable(lesson: Lesson, base: ModelCard, since: str | None) -> bool:
@@ -39,8 +48,4 @@ def _is_usable(lesson: Lesson, base: ModelCard, since: str | None) -> bool:
     values = struct.unpack(f"<{base.embedding_size}e", lesson.embedding)
     if not all(map(math.isfinite, values)):
         return False
-    return lesson.label == MISC or (lesson.label.isprintable() and _can_be_a_folder(lesson.label))
-
-
-def _can_be_a_folder(label: str) -> bool:
-    return bool(label) and label[0] not in "._" and "/" not in label
+    return name_problem(lesson.label) is None

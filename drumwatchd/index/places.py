@@ -109,14 +109,46 @@ class Places:
         return self._one("path = ? AND missing IS NULL AND state = 'filed'", to_db(relative))
 
     def is_sought(self, size: int) -> bool:
-        """Whether a sample of this size is missing or gone."""
-        query = f"SELECT 1 FROM {MISSING} AND size = ? LIMIT 1"  # noqa: S608 - constant text
+        """Whether a sample of this size is missing or gone, or may have been taken from quarantine."""
+        query = f"""SELECT 1 FROM {MISSING} AND size = ?
+                    UNION ALL SELECT 1 FROM samples INDEXED BY samples_by_label
+                    WHERE state = 'quarantined' AND size = ? LIMIT 1"""  # noqa: S608 - constant text
         with self._index.reading() as connection:
-            return connection.execute(query, (size,)).fetchone() is not None
+            return connection.execute(query, (size, size)).fetchone() is not None
 
     def missing(self, *, since: float) -> list[Row]:
         """Filed samples that have been missing since then, or longer."""
         return self._some(f"{MISSING} AND missing <= ? AND state = 'filed'", since)
+
+    def missing_by_folder(self, *, since: float) -> dict[str, tuple[int, float]]:
+        """Of each top folder: how many samples are missing since then, or longer, and since when."""
+        query = f"""SELECT substr(CAST(path AS BLOB), 1, instr(CAST(path AS BLOB), x'2f') - 1),
+                           count(*), min(missing)
+                    FROM {MISSING} AND missing <= ? AND state = 'filed' GROUP BY 1"""  # noqa: S608 - constant text
+        with self._index.reading() as connection:
+            found = connection.execute(query, (since,)).fetchall()
+        return {os.fsdecode(folder): (count, first) for folder, count, first in found}
+
+    def stood_before(self, folder: str, moment: float) -> bool:
+        """Whether a sample has its place below a folder that had it at a moment already."""
+        return self._any_below(
+            folder,
+            """missing IS NULL AND state = 'filed' AND added < ?
+               AND digest NOT IN (SELECT digest FROM corrections WHERE at >= ?)""",
+            moment,
+            moment,
+        )
+
+    def is_any_missing_in(self, folder: str) -> bool:
+        """Whether a filed sample is missing that had its place below a folder."""
+        return folder in self.missing_by_folder(since=self._index.now())
+
+    def _any_below(self, folder: str, where: str, *values: object) -> bool:
+        raw = os.fsencode(folder)
+        bounds = [(raw + b"/", raw + b"0"), (f"{folder}/", f"{folder}0")]
+        query = f"SELECT 1 FROM samples WHERE path > ? AND path < ? AND {where} LIMIT 1"  # noqa: S608 - constant text
+        with self._index.reading() as connection:
+            return any(connection.execute(query, (*pair, *values)).fetchone() for pair in bounds)
 
     def moving(self) -> list[Row]:
         """Samples that a command began to move."""
@@ -136,6 +168,12 @@ class Places:
             ).fetchone()
         label = row.label or MISC
         return Verdict(label, label, fine or MISC, confidence or 0.0, {}, (), "", None, tag)
+
+    def was_heard(self, row: Row) -> bool:
+        """Whether a sample was ever judged; what its owner filed out of quarantine wasn't."""
+        with self._index.reading() as connection:
+            query = "SELECT model FROM samples WHERE id = ?"
+            return connection.execute(query, (row.id,)).fetchone()[0] is not None
 
     def _one(self, where: str, value: object) -> Row | None:
         with self._index.reading() as connection:

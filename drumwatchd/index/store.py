@@ -1,23 +1,22 @@
 """The one writer of the index.
 
-Every public method is one transaction; the connection is shared by the pipeline's threads behind
-a lock. A sample's row goes `claimed → placing → filed`, or ends `quarantined`.
+Every public method is one transaction. A sample's row goes `claimed → placing → filed`, or ends
+`quarantined`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.errors import IndexStoreError
-from drumwatchd.files import Source, identity_of
+from drumwatchd.files import Source
+from drumwatchd.index.ledger import Ledger, connect
 from drumwatchd.index.paths import from_db, to_db
 from drumwatchd.index.rows import (
     SAMPLE_COLUMNS,
@@ -27,94 +26,13 @@ from drumwatchd.index.rows import (
     row_from_values,
     source_values,
 )
-from drumwatchd.index.schema import migrate
 
 Outcome = Literal["filed", "duplicate", "failed"]
-BUSY_TIMEOUT_SECONDS = 30.0
 PLACE_TAKEN = "SQLITE_CONSTRAINT_UNIQUE"
 
 
-class Index:
-    """The index, opened for writing."""
-
-    def __init__(
-        self, connection: sqlite3.Connection, path: str, clock: Callable[[], float]
-    ) -> None:
-        self._connection = connection
-        self._lock = threading.RLock()
-        self._clock = clock
-        self._identity = identity_of(path)
-        self.path = path
-
-    def close(self) -> None:
-        """Fold the write-ahead log into the index and close."""
-        with self._lock:
-            self._connection.close()
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it, or nothing.
-
-        Raises:
-            IndexStoreError: the index can't be written.
-        """
-        with self._lock:
-            self._check_in_place()
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except sqlite3.IntegrityError:
-                self._roll_back()
-                raise
-            except sqlite3.Error as error:
-                self._roll_back()
-                raise IndexStoreError(
-                    f"the index can't be written ({error})",
-                    path=self.path,
-                    hint="check free space and permissions",
-                ) from error
-            except BaseException:
-                self._roll_back()
-                raise
-
-    def _check_in_place(self) -> None:
-        """SQLite goes on writing to a file that was removed or replaced; nobody would read it."""
-        if identity_of(self.path) != self._identity:
-            raise IndexStoreError(
-                "the index was removed or replaced while in use",
-                path=self.path,
-                hint="put it back, or restart drumwatchd to work with what is there now",
-            )
-
-    def _roll_back(self) -> None:
-        with contextlib.suppress(sqlite3.Error):  # the error that led here says more
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, to read.
-
-        Raises:
-            IndexStoreError: the index can't be read.
-        """
-        with self._lock:
-            try:
-                yield self._connection
-            except sqlite3.Error as error:
-                raise IndexStoreError(
-                    f"the index can't be read ({error})", path=self.path, hint="check its disk"
-                ) from error
-
-    # -- meta -----------------------------------------------------------------------------------
-
-    def meta(self, key: str, default: str) -> str:
-        """The value stored under `key`; `default` is stored first where there is none."""
-        with self.transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, default))
-            query = "SELECT value FROM meta WHERE key = ?"
-            return str(connection.execute(query, (key,)).fetchone()[0])
+class Index(Ledger):
+    """What is written of samples, and read of them to be written."""
 
     # -- the path of one sample -----------------------------------------------------------------
 
@@ -246,6 +164,22 @@ class Index:
             self.record(connection, None, "failed", source.path, {"reason": reason})
             self._remember(connection, source, "failed", None, reason)
 
+    def source_renamed(self, row: Row, source: Source) -> None:
+        """The file that a row rests on has another name now."""
+        with self.transaction() as connection:
+            connection.execute(
+                """UPDATE samples SET source = ?, inbox = ?, pack = ?, device = ?, inode = ?
+                   WHERE id = ?""",
+                (
+                    to_db(source.path), to_db(source.inbox), to_db(source.pack), source.device,
+                    source.inode, row.id,
+                ),
+            )  # fmt: skip
+            connection.execute("DELETE FROM remembered WHERE path = ?", (to_db(row.source.path),))
+            detail = {"stood": row.source.path}
+            self.record(connection, row.digest, "source renamed", source.path, detail)
+            self._remember(connection, source, "filed", row.digest, None)
+
     # -- what stays in the inbox ----------------------------------------------------------------
 
     def is_remembered(self, source: Source) -> bool:
@@ -280,9 +214,13 @@ class Index:
         with self.reading() as connection:
             return self._row(connection, "digest = ?", digest)
 
-    def now(self) -> float:
-        """Unix time by the index's clock."""
-        return self._clock()
+    def row_resting_on(self, path: str) -> Row | None:
+        """The row of the content that an inbox file had when it was filed and stayed."""
+        with self.reading() as connection:
+            found = connection.execute(
+                "SELECT digest FROM remembered WHERE path = ? AND outcome = 'filed'", (to_db(path),)
+            ).fetchone()
+        return None if found is None or found[0] is None else self.row_of(found[0])
 
     def rows_in(self, *states: str) -> list[Row]:
         """All rows in these states, oldest first."""
@@ -358,20 +296,6 @@ class Index:
 
     # -- inside a transaction -------------------------------------------------------------------
 
-    def record(
-        self,
-        connection: sqlite3.Connection,
-        digest: str | None,
-        event: str,
-        path: str | None,
-        detail: Mapping[str, Any],
-    ) -> None:
-        """Add a line to the history, as a part of a transaction."""
-        connection.execute(
-            "INSERT INTO history (digest, at, event, path, detail) VALUES (?, ?, ?, ?, ?)",
-            (digest, self._clock(), event, optional_to_db(path), json.dumps(detail)),
-        )
-
     def _remember(
         self,
         connection: sqlite3.Connection,
@@ -395,7 +319,7 @@ def open_index(path: str, algorithm: str, *, clock: Callable[[], float] = time.t
     Raises:
         IndexStoreError: it can't be opened, or was made with another digest.
     """
-    connection = _connect(path)
+    connection = connect(path)
     index = Index(connection, path, clock)
     stored = index.meta("hash_algorithm", algorithm)
     if stored != algorithm:
@@ -406,26 +330,3 @@ def open_index(path: str, algorithm: str, *, clock: Callable[[], float] = time.t
             hint=f'set index.hash_algorithm = "{stored}", or start a new index',
         )
     return index
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    with contextlib.ExitStack() as stack:
-        try:
-            os.makedirs(os.path.dirname(path) or os.curdir, exist_ok=True)
-            connection = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            stack.callback(connection.close)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA cache_size = -2000")
-            migrate(connection)
-            connection.execute("PRAGMA foreign_keys = ON")
-        except (OSError, sqlite3.Error) as error:
-            raise IndexStoreError(
-                f"the index can't be opened ({error})",
-                path=path,
-                hint="check that index.path is a writable place and no other file",
-            ) from error
-        stack.pop_all()
-    return connection

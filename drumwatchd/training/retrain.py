@@ -50,7 +50,7 @@ class RetrainSettings:
     index_path: str
     configured: Path
     target_labels: tuple[str, ...]
-    min_corrections: int = 10
+    min_corrections: int = 30
     keep: int = 5
     promotes: bool = True
     adapt: AdaptSettings = field(default_factory=AdaptSettings)
