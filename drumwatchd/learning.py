@@ -64,13 +64,15 @@ class PrecedentsFile:
         self._index, self._store, self._configured = index, store, configured
         self._folders = folders
         self._corrections = Corrections(index)
-        self._written: tuple[int, float] | None = None  # what is there may be older than this start
+        self._written: tuple[object, ...] | None = (
+            None  # what is there may be older than this start
+        )
         self._lock = threading.Lock()
 
     def refresh(self) -> None:
-        """Write the file anew if something was corrected since; it is only a help, so it may fail."""
+        """Write the file anew if something was corrected or learned since; a help only, it may fail."""
         with self._lock:
-            version = self._corrections.version()
+            version = (*self._corrections.version(), self._model_id())
             if version == self._written:
                 return
             try:
@@ -78,6 +80,12 @@ class PrecedentsFile:
             except (OSError, ModelError) as error:
                 log.warning("precedents not written", reason=str(error))
             self._written = version
+
+    def _model_id(self) -> str:
+        """Of the model that judges: what it has learned is said more softly."""
+        with contextlib.suppress(ModelError):  # the next file is refused with it
+            return model_store.choose(self._store, self._configured).card.id
+        return ""
 
     def _write(self, n_corrections: int) -> None:
         path = os.path.join(self._store, precedents.FILE_NAME)
@@ -87,7 +95,8 @@ class PrecedentsFile:
             return
         base = read_card(self._configured)
         with open_reader(self._index.path) as reader:
-            said = lessons.precedents(reader, base)
+            learned = model_store.learned(self._store, self._configured)
+            said = lessons.precedents(reader, base, learned)
         make_folders(self._store)
         text = precedents.precedents_text(base.backbone, said, self._folders())
         write_atomically(path, text, durable=False)

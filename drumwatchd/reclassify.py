@@ -110,7 +110,7 @@ class SecondHearing:
     ) -> None:
         """`folders` are labels of the class folders that the owner made."""
         base, card = rehearing.base, rehearing.card
-        said = Said(precedents(reader, base), list(folders))
+        said = Said(precedents(reader, base, rehearing.learned), list(folders))
         rehearing.said = precedents_of(said, card.embedding_size) if said.corrections else None
         self.model = rehearing.card.id
         self._reader = reader

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import drums
+from drumwatchd.analysis.precedents import FILE_NAME
 from home import Home, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -54,6 +55,8 @@ def test_drop_move_adapt_drop(tmp_path: Path) -> None:
             drums.write(home.inbox / "more" / f"new {kind}.wav", kind, seed=seed)
         home.wait_idle(total=30)
         after = {sample["name"]: sample for sample in home.ls("name::^new")}
+    said = json.loads((home.folder / "state" / "models" / FILE_NAME).read_text())
+    assert [each["learned"] for each in said["corrections"]] == [True] * 14
     bells = [sample["label"] for name, sample in after.items() if "bell" in name]
     assert bells.count("Bells") >= 8
     for kind in ("kick", "snare", "hat"):

@@ -15,7 +15,7 @@ import drums
 from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF
 from drumwatchd.analysis.model_card import shipped_model
 from drumwatchd.analysis.neighbours import Precedents, current
-from drumwatchd.analysis.precedents import FILE_NAME, precedents_text
+from drumwatchd.analysis.precedents import FILE_NAME, Precedent, precedents_text
 from drumwatchd.index.store import Index
 from drumwatchd.learning import PrecedentsFile
 from home import Home, wait_for
@@ -79,6 +79,18 @@ def test_probabilities_stay_probabilities(n: int, seed: int) -> None:
     assert sum(heeded.values()) == pytest.approx(1.0, abs=1e-5)
 
 
+def test_what_was_learned_is_said_of_twins_only() -> None:
+    """Of the very same sound it is as sure as ever; of one that is a little like it, half as far."""
+    like = np.array([1.0, 0.2, *[0.0] * 6], np.float32)
+    likeness = 1.0 / np.linalg.norm(like)
+    said = Precedents(("Snare",) * 3, unit(0, 0, 0))
+    learned = Precedents(said.labels, said.directions, learned=(True,) * 3)
+    assert heed(learned, unit(0)[0]) == heed(said, unit(0)[0])
+    for precedents, width in ((said, 0.02), (learned, 0.01)):
+        weight = 3 * np.exp((likeness - 1) / width)
+        assert heed(precedents, like)["Snare"] == pytest.approx(weight / (weight + 2), abs=1e-5)
+
+
 def test_many_at_once_are_judged_as_each_alone() -> None:
     """What has no embedding is left as it was heard, and disturbs no other."""
     rng = np.random.default_rng(4)
@@ -101,14 +113,14 @@ def test_the_file_is_read_as_written(tmp_path: Path) -> None:
     """Labels of any script and embeddings come back; silence and damage are left out."""
     path = tmp_path / FILE_NAME
     said = [
-        ("Größe", np.array([3, 4], "<f2").tobytes()),
-        ("Kick", np.array([0, 0], "<f2").tobytes()),
-        ("Tom", np.array([np.nan, 1], "<f2").tobytes()),
+        Precedent("Größe", np.array([3, 4], "<f2").tobytes(), True),
+        Precedent("Kick", np.array([0, 0], "<f2").tobytes()),
+        Precedent("Tom", np.array([np.nan, 1], "<f2").tobytes()),
     ]
     path.write_text(precedents_text("net", said), encoding="utf-8")
     found = current(str(tmp_path), "net", 2)
     assert found is not None
-    assert found.labels == ("Größe",)
+    assert (found.labels, found.learned) == (("Größe",), (True,))
     np.testing.assert_allclose(found.directions, [[0.6, 0.8]], atol=1e-3)
 
 
@@ -122,7 +134,7 @@ def test_a_damaged_file_is_none(text: str, tmp_path: Path) -> None:
 
 def test_embeddings_of_another_network_say_nothing(tmp_path: Path) -> None:
     """After an upgrade of the network nothing old is heeded."""
-    said = [("Kick", np.array([3, 4], "<f2").tobytes())]
+    said = [Precedent("Kick", np.array([3, 4], "<f2").tobytes())]
     (tmp_path / FILE_NAME).write_text(precedents_text("old", said))
     found = current(str(tmp_path), "new", 2)
     assert found is not None
@@ -131,7 +143,7 @@ def test_embeddings_of_another_network_say_nothing(tmp_path: Path) -> None:
 
 def test_what_was_taken_back_while_nobody_looked_says_nothing(tmp_path: Path, index: Index) -> None:
     """A file that outlived its corrections is removed by the next daemon."""
-    (tmp_path / FILE_NAME).write_text(precedents_text("net", [("Kick", b"\0\0")]))
+    (tmp_path / FILE_NAME).write_text(precedents_text("net", [Precedent("Kick", b"\0\0")]))
     PrecedentsFile(index, str(tmp_path), str(shipped_model()), list).refresh()
     assert not (tmp_path / FILE_NAME).exists()
 

@@ -23,7 +23,7 @@ from drumwatchd.analysis.head import Head
 from drumwatchd.analysis.labels import CANONICAL_LABELS, CANONICAL_OF, judge
 from drumwatchd.analysis.model_card import read_card, shipped_model
 from drumwatchd.analysis.neighbours import precedents_of
-from drumwatchd.analysis.precedents import Said
+from drumwatchd.analysis.precedents import Precedent, Said
 from drumwatchd.analysis.rehearing import Rehearing, Sound
 from drumwatchd.analysis.result import Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
@@ -127,7 +127,7 @@ def test_what_has_changed_is_what_each_judged_alone_would_be(
     ]
     if said:
         corrections = [
-            (str(label), sound.astype("<f2").tobytes())
+            Precedent(str(label), sound.astype("<f2").tobytes(), len(label) % 2 == 0)
             for label, sound in zip(rng.choice([*labels, "misc", "Bells"], 40), mixed, strict=False)
         ]
         rehearing.said = precedents_of(Said(corrections, ["Clap"]), CARD.embedding_size)

@@ -181,7 +181,7 @@ def test_by_command_and_back(runs: bool, home: Home) -> None:
         assert Path(row["path"]).read_bytes() == BROKEN
         assert home.ls("state:quarantined") == [row]
         assert home.ls() == []
-        wait_for(lambda: not home.manifested(), "the manifest to follow", step=0.1)
+        wait_for(lambda: home.manifested() == [], "the manifest to follow")
         home.drumwatchd("retry", "--all")
 
     if runs:

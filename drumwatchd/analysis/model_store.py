@@ -118,6 +118,17 @@ def choose(store: str, configured: str) -> Choice:
     return _choose(store, configured, tuple(stamps))
 
 
+def learned(store: str, configured: str) -> Mapping[str, str]:
+    """What the model that judges now has learned: digest → what the owner said.
+
+    Raises:
+        ModelError: as `choose`.
+    """
+    card = choose(store, configured).card
+    standing = _read_standing(Path(store, card.id)) if card.is_adapted else None
+    return {} if standing is None else standing.learned
+
+
 @functools.lru_cache(maxsize=4)
 def _choose(store: str, configured: str, stamps: tuple[Stamp, ...]) -> Choice:
     base = read_card(configured)

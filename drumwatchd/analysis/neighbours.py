@@ -13,6 +13,7 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,9 @@ Rows = npt.NDArray[np.intp]
 _N_NEAREST = 8
 # Of the cosine: a correction this much further away counts 1/e of one that is the same.
 _WIDTH = 0.02
+# Half as wide once the model has learned from it: else, where only what is wrong is corrected, it would
+# take back on sounds that are right what the model learned. Twins are still sure to be heard.
+_LEARNED_WIDTH = 0.01
 # So many corrections of the very same sound count as much as the network.
 _DOUBT = 2.0
 
@@ -45,11 +49,13 @@ class Precedents:
         labels: what the owner says of each: one of the 34, misc, or a label of the owner's own.
         directions: embeddings of length one, float32 [shape=(n, size)].
         folders: labels of the class folders that the owner made.
+        learned: which of them the model that judges has learned from [shape=(n,)]; by default none.
     """
 
     labels: tuple[str, ...]
     directions: Array
     folders: tuple[str, ...] = ()
+    learned: tuple[bool, ...] = ()
 
     def heed(
         self,
@@ -114,8 +120,8 @@ class Precedents:
 
     def most_share(self, embeddings: Array) -> Doubles:
         """What the corrections' share in each sample can be at most, in [0, 1) [shape=(n,)]; cheap."""
-        near = _unit(embeddings) @ self.directions.T
-        total = _N_NEAREST * np.exp((near.max(axis=1).astype(np.float64) - 1.0) / _WIDTH)
+        near = (_unit(embeddings) @ self.directions.T - np.float32(1.0)) / self._widths
+        total = _N_NEAREST * np.exp(near.max(axis=1).astype(np.float64))
         return np.asarray(total / (total + _DOUBT))
 
     def _nearest(self, embeddings: Array) -> tuple[Doubles, Rows, Doubles]:
@@ -130,10 +136,16 @@ class Precedents:
         k = min(_N_NEAREST, near.shape[1])
         nearest = np.argpartition(-near, k - 1, axis=1)[:, :k]
         likeness = np.take_along_axis(near, nearest, axis=1).astype(np.float64)
-        weights = np.exp((likeness - 1.0) / _WIDTH)
+        weights = np.exp((likeness - 1.0) / self._widths[nearest])
         total = weights.sum(axis=1)
         share = np.where(units.any(axis=1), total / (total + _DOUBT), 0.0)
         return share, nearest, weights / total[:, None]
+
+    @functools.cached_property
+    def _widths(self) -> Array:
+        """How far each is heard [shape=(n,)]."""
+        learned = np.array(self.learned or [False] * len(self.labels))
+        return np.where(learned, _LEARNED_WIDTH, _WIDTH).astype(np.float32)
 
     @functools.cached_property
     def own_labels(self) -> tuple[str, ...]:
@@ -202,13 +214,18 @@ def precedents_of(said: Said, size: int) -> Precedents:
     Raises:
         ValueError: the embeddings are of another size.
     """
-    raw = b"".join(embedding for _, embedding in said.corrections)
+    raw = b"".join(each.embedding for each in said.corrections)
     embeddings = np.frombuffer(raw, "<f2").astype(np.float32).reshape(len(said.corrections), size)
     lengths = np.linalg.norm(embeddings, axis=1)
     kept = np.isfinite(lengths) & (lengths > 0)
     directions = embeddings[kept] / lengths[kept, None]
-    labels = (label for (label, _), fine in zip(said.corrections, kept, strict=True) if fine)
-    return Precedents(tuple(labels), directions, tuple(said.folders))
+    corrections = list(compress(said.corrections, kept))
+    return Precedents(
+        tuple(each.label for each in corrections),
+        directions,
+        tuple(said.folders),
+        tuple(each.is_learned for each in corrections),
+    )
 
 
 def _unit(embeddings: Array) -> Array:

@@ -18,7 +18,7 @@ from drumwatchd.analysis import names
 from drumwatchd.analysis.head import Head, read_head
 from drumwatchd.analysis.labels import MISC, target_of
 from drumwatchd.analysis.model_card import ModelCard, read_card
-from drumwatchd.analysis.model_store import choose
+from drumwatchd.analysis.model_store import choose, learned
 from drumwatchd.analysis.neighbours import Precedents, verdict_heeding
 from drumwatchd.analysis.result import Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
@@ -55,6 +55,7 @@ class Rehearing:
         threshold: confidence below which nothing is sure.
         uses_names: names are evidence beside sounds.
         said: what was corrected of sounds that the same network heard.
+        learned: what of it the active model has learned: digest → label.
 
     Raises:
         ModelError: no model can be used, or the active one brings no head of its own.
@@ -63,6 +64,7 @@ class Rehearing:
     def __init__(self, settings: AnalysisSettings) -> None:
         self.base = read_card(settings.model_dir)
         self.card = choose(settings.store, settings.model_dir).card
+        self.learned = learned(settings.store, settings.model_dir)
         self.threshold = settings.confidence_threshold
         self.uses_names = settings.use_names
         self.said: Precedents | None = None

@@ -146,12 +146,20 @@ class Survey:
         return folder in self._listed
 
     def sought(self, folders: Collection[str] | None = None) -> Iterator[Source]:
-        """Unknown files, in these folders or in all, of which one may be a sample that is missing."""
+        """Unknown files, in these folders or in all, of which one may be a sample that is missing.
+
+        Or one that stood in quarantine, and was taken out.
+        """
+        aside: set[int] | None = None
         for folder, listed in list(self._listed.items()):
             if listed.unknown and (folders is None or folder in folders):
                 for name in sorted(self._unknown(folder)):
                     source = self.examine(os.path.join(self._root, folder, name))
-                    if source is not None and self._places.is_sought(source.size):
+                    if source is None:
+                        continue
+                    if aside is None:
+                        aside = self._places.sizes_in_quarantine()
+                    if source.size in aside or self._places.is_sought(source.size):
                         yield source
 
     def examine(self, path: str) -> Source | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
 
 from drumwatchd.analysis.labels import name_problem
 from drumwatchd.analysis.model_card import ModelCard
+from drumwatchd.analysis.precedents import Precedent
 from drumwatchd.index.reader import Reader
 from drumwatchd.index.records import Lesson
 
@@ -27,10 +29,19 @@ def usable_lessons(reader: Reader, base: ModelCard) -> tuple[list[Lesson], int]:
     return usable, len(lessons) - len(usable)
 
 
-def precedents(reader: Reader, base: ModelCard) -> list[tuple[str, bytes]]:
-    """What speaks at once for sounds like it: label and embedding of the newest, oldest first."""
+def precedents(reader: Reader, base: ModelCard, learned: Mapping[str, str]) -> list[Precedent]:
+    """What speaks at once for sounds like it: the newest corrections, oldest first.
+
+    Args:
+        reader: of the index.
+        base: the configured model, whose network hears.
+        learned: what the model that judges has learned: digest → label.
+    """
     lessons, _ = usable_lessons(reader, base)
-    return [(lesson.label, lesson.embedding or b"") for lesson in lessons[-MOST_PRECEDENTS:]]
+    return [
+        Precedent(lesson.label, lesson.embedding or b"", learned.get(lesson.digest) == lesson.label)
+        for lesson in lessons[-MOST_PRECEDENTS:]
+    ]
 
 
 def _is_usable(lesson: Lesson, base: ModelCard, since: str | None) -> bool:

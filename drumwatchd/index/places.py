@@ -109,12 +109,16 @@ class Places:
         return self._one("path = ? AND missing IS NULL AND state = 'filed'", to_db(relative))
 
     def is_sought(self, size: int) -> bool:
-        """Whether a sample of this size is missing or gone, or may have been taken from quarantine."""
-        query = f"""SELECT 1 FROM {MISSING} AND size = ?
-                    UNION ALL SELECT 1 FROM samples INDEXED BY samples_by_label
-                    WHERE state = 'quarantined' AND size = ? LIMIT 1"""  # noqa: S608 - constant text
+        """Whether a sample of this size is missing or gone."""
+        query = f"SELECT 1 FROM {MISSING} AND size = ? LIMIT 1"  # noqa: S608 - constant text
         with self._index.reading() as connection:
-            return connection.execute(query, (size, size)).fetchone() is not None
+            return connection.execute(query, (size,)).fetchone() is not None
+
+    def sizes_in_quarantine(self) -> set[int]:
+        """Of the samples that couldn't be judged."""
+        query = "SELECT DISTINCT size FROM samples WHERE state = 'quarantined'"
+        with self._index.reading() as connection:
+            return {size for (size,) in connection.execute(query)}
 
     def missing(self, *, since: float) -> list[Row]:
         """Filed samples that have been missing since then, or longer."""

@@ -125,7 +125,7 @@ def _make(
         canonical_of=base.canonical_of,
     )
     new = fit_head(old, replay, corrections, settings.adapt)
-    learned = _learned(_active(store, base))
+    learned = model_store.learned(store, str(base.folder))
     known = np.array([learned.get(lesson.digest) == lesson.label for lesson in lessons])
     judgement = judge_candidate(
         new, old, replay, corrections, known=known, adapt=settings.adapt, gate=settings.gate
@@ -191,11 +191,6 @@ def _relatives(store: str, base: ModelCard) -> list[StoredModel]:
 
 def _newest(store: str, base: ModelCard) -> StoredModel | None:
     return next(reversed(_relatives(store, base)), None)
-
-
-def _active(store: str, base: ModelCard) -> StoredModel | None:
-    card = model_store.choose(store, str(base.folder)).card
-    return next((model for model in _relatives(store, base) if model.id == card.id), None)
 
 
 def _learned(model: StoredModel | None) -> dict[str, str]:
