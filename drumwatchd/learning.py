@@ -13,10 +13,11 @@ import threading
 from collections.abc import Callable, Sequence
 
 from drumwatchd.analysis import model_store, precedents
-from drumwatchd.analysis.model_card import read_card
+from drumwatchd.analysis.model_card import ModelCard
 from drumwatchd.errors import ModelError
 from drumwatchd.files import make_folders, write_atomically
 from drumwatchd.index.corrections import Corrections
+from drumwatchd.index.hearings import Hearings
 from drumwatchd.index.lessons import usable_lessons
 from drumwatchd.index.reader import open_reader
 from drumwatchd.index.store import Index
@@ -65,29 +66,37 @@ class PrecedentsFile:
         """`folders` tells the labels of the class folders that the owner made."""
         self._index, self._store, self._configured = index, store, configured
         self._folders = folders
-        self._corrections = Corrections(index)
-        self._written: tuple[int, float] | None = None  # what is there may be older than this start
+        self._corrections, self._hearings = Corrections(index), Hearings(index)
+        # What is there may be older than this start.
+        self._written: tuple[tuple[int, float], str, int] | None = None
         self._lock = threading.Lock()
 
     def refresh(self) -> None:
         """Write the file anew if something was corrected since; it is only a help, so it may fail."""
-        with self._lock:
-            version = self._corrections.version()
+        with (
+            self._lock,
+            contextlib.suppress(ModelError),
+        ):  # no file is judged then, and that is told
+            base = model_store.choose(self._store, self._configured).base
+            version = (
+                self._corrections.version(),
+                base.backbone,
+                self._hearings.count(base.backbone),
+            )
             if version == self._written:
                 return
             try:
-                self._write(n_corrections=version[0])
-            except (OSError, ModelError) as error:
+                self._write(base, n_corrections=version[0][0])
+            except OSError as error:
                 log.warning("precedents not written", reason=str(error))
             self._written = version
 
-    def _write(self, n_corrections: int) -> None:
+    def _write(self, base: ModelCard, n_corrections: int) -> None:
         path = os.path.join(self._store, precedents.FILE_NAME)
         if not n_corrections:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             return
-        base = read_card(self._configured)
         with open_reader(self._index.path) as reader:
             lessons, _ = usable_lessons(reader, base)
         said = [(lesson.label, lesson.embedding or b"") for lesson in lessons[-MOST_PRECEDENTS:]]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drumwatchd.analysis.head import Head, read_head
-from drumwatchd.analysis.model_card import ModelCard, read_card
+from drumwatchd.analysis.model_card import ModelCard
 from drumwatchd.analysis.model_store import choose
 from drumwatchd.analysis.result import Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
@@ -39,8 +39,8 @@ class Rehearing:
     """The active model's last layer.
 
     Attributes:
-        base: card of the configured model.
-        card: of the active one.
+        base: card of the model whose network judges.
+        card: of the one that judges.
         threshold: confidence below which nothing is sure.
 
     Raises:
@@ -48,8 +48,8 @@ class Rehearing:
     """
 
     def __init__(self, settings: AnalysisSettings) -> None:
-        self.base = read_card(settings.model_dir)
-        self.card = choose(settings.store, settings.model_dir).card
+        choice = choose(settings.store, settings.model_dir)
+        self.base, self.card = choice.base, choice.card
         self.threshold = settings.confidence_threshold
         self._settings = settings
         self._head = _head_of(self.card)
