@@ -294,8 +294,12 @@ def _read_standing(folder: Path) -> Standing | None:
 
 
 @contextlib.contextmanager
-def alone(store: str) -> Iterator[None]:
+def alone(store: str, *, waits: bool = False) -> Iterator[None]:
     """Keep other changes of the store away meanwhile.
+
+    Args:
+        store: its folder.
+        waits: until another process has ended that changes it.
 
     Raises:
         UsageError: another process changes it.
@@ -306,7 +310,7 @@ def alone(store: str) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"adapted models can't be kept ({error.strerror})", path=store) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         yield
     except BlockingIOError as error:
         hint = "wait until it has ended"

@@ -136,7 +136,7 @@ def _make(
     corrections = gather(
         [lesson.label for lesson in lessons],
         np.stack([_embedding(lesson) for lesson in lessons]),
-        [_origin(lesson) for lesson in lessons],
+        [origin_of(lesson) for lesson in lessons],
         base=base.labels,
         targets=settings.target_labels,
         canonical_of=base.canonical_of,
@@ -202,7 +202,7 @@ def _embedding(lesson: Lesson) -> np.ndarray:
     return np.frombuffer(lesson.embedding, "<f2").astype(np.float32)
 
 
-def _origin(lesson: Lesson) -> str:
+def origin_of(lesson: Lesson) -> str:
     """The pack that a sample came in; one that came alone is its own."""
     return lesson.pack.split(os.sep)[0] or f"\0{lesson.digest}"
 
