@@ -13,11 +13,12 @@ import threading
 from collections.abc import Callable, Sequence
 
 from drumwatchd.analysis import model_store, precedents
-from drumwatchd.analysis.model_card import read_card
+from drumwatchd.analysis.model_card import ModelCard
 from drumwatchd.errors import ModelError
 from drumwatchd.files import make_folders, write_atomically
 from drumwatchd.index import lessons
 from drumwatchd.index.corrections import Corrections
+from drumwatchd.index.hearings import Hearings
 from drumwatchd.index.reader import open_reader
 from drumwatchd.index.store import Index
 from drumwatchd.log import get_logger
@@ -63,37 +64,40 @@ class PrecedentsFile:
         """`folders` tells the labels of the class folders that the owner made."""
         self._index, self._store, self._configured = index, store, configured
         self._folders = folders
-        self._corrections = Corrections(index)
-        self._written: tuple[object, ...] | None = (
-            None  # what is there may be older than this start
-        )
+        self._corrections, self._hearings = Corrections(index), Hearings(index)
+        # What is there may be older than this start.
+        self._written: tuple[object, ...] | None = None
         self._lock = threading.Lock()
 
     def refresh(self) -> None:
         """Write the file anew if something was corrected or learned since; a help only, it may fail."""
-        with self._lock:
-            version = (*self._corrections.version(), self._model_id())
+        with (
+            self._lock,
+            contextlib.suppress(ModelError),
+        ):  # no file is judged then, and that is told
+            choice = model_store.choose(self._store, self._configured)
+            base = choice.base
+            corrections = self._corrections.version()
+            version = (
+                corrections,
+                choice.card.id,
+                base.backbone,
+                self._hearings.count(base.backbone),
+            )
             if version == self._written:
                 return
             try:
-                self._write(n_corrections=version[0])
-            except (OSError, ModelError) as error:
+                self._write(base, n_corrections=corrections[0])
+            except OSError as error:
                 log.warning("precedents not written", reason=str(error))
             self._written = version
 
-    def _model_id(self) -> str:
-        """Of the model that judges: what it has learned is said more softly."""
-        with contextlib.suppress(ModelError):  # the next file is refused with it
-            return model_store.choose(self._store, self._configured).card.id
-        return ""
-
-    def _write(self, n_corrections: int) -> None:
+    def _write(self, base: ModelCard, n_corrections: int) -> None:
         path = os.path.join(self._store, precedents.FILE_NAME)
         if not n_corrections:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             return
-        base = read_card(self._configured)
         with open_reader(self._index.path) as reader:
             learned = model_store.learned(self._store, self._configured)
             said = lessons.precedents(reader, base, learned)

@@ -1,7 +1,7 @@
 """Which filed samples a person should listen to: those whose correction would teach the model most.
 
 The most doubtful come first, each unlike those before it and unlike what was corrected already. Only
-samples can be ordered of which the index keeps what the configured model's network made of them, and
+samples can be ordered of which the index keeps what the network that judges made of them, and
 only from those anything is learned; silent ones and loops are left aside, for no sound decided there.
 """
 
@@ -20,6 +20,7 @@ from drumwatchd.analysis.asking import N_CANDIDATES, order_to_ask
 from drumwatchd.analysis.model_card import ModelCard
 from drumwatchd.analysis.rehearing import are_whole, unpack
 from drumwatchd.analysis.verdicts import is_by_sound
+from drumwatchd.index.lessons import usable_lessons
 from drumwatchd.index.query import Clause, Query
 from drumwatchd.index.reader import Reader
 from drumwatchd.index.records import Sample
@@ -50,7 +51,7 @@ def review(reader: Reader, query: Query, base: ModelCard, limit: int) -> Review:
     Args:
         reader: the index.
         query: its sort order doesn't count.
-        base: card of the configured model, whose network heard them.
+        base: card of the model whose network judges.
         limit: how many samples at most.
     """
     found = Review([])
@@ -93,13 +94,8 @@ def _candidates(
 
 def _known(reader: Reader, base: ModelCard) -> list[bytes]:
     """Embeddings of what was corrected."""
-    since = reader.meta(base.network_key)
-    known = [
-        lesson.embedding
-        for lesson in reader.lessons()
-        if lesson.embedding is not None and base.has_heard(lesson.model, lesson.filed, since)
-    ]
-    return list(compress(known, are_whole(known, base)))
+    usable, _ = usable_lessons(reader, base)
+    return [lesson.embedding for lesson in usable if lesson.embedding is not None]
 
 
 def _samples(reader: Reader, ids: list[int]) -> list[Sample]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -34,6 +35,7 @@ from drumwatchd.training.gate import (
     chance_of,
     chance_of_one_kind,
     judge_candidate,
+    judge_network,
     kit_accuracy,
 )
 from drumwatchd.training.replay import Replay, add_to_model, head_of, read_replay
@@ -54,7 +56,10 @@ def fitted(corrections: Corrections, settings: AdaptSettings = SETTINGS) -> Head
 
 
 def judged(
-    corrections: Corrections, known: np.ndarray | None = None, gate: GateSettings = GATE
+    corrections: Corrections,
+    known: np.ndarray | None = None,
+    gate: GateSettings = GATE,
+    by_heart: np.ndarray | None = None,
 ) -> Judgement:
     """Fit a candidate to corrections and put it to the test."""
     nothing = np.zeros(len(corrections.said), dtype=bool)
@@ -64,6 +69,7 @@ def judged(
         corpus(),
         corrections,
         known=nothing if known is None else known,
+        by_heart=by_heart,
         adapt=SETTINGS,
         gate=gate,
     )
@@ -285,6 +291,57 @@ def test_the_active_model_is_asked_of_what_it_did_not_learn() -> None:
     judgement = judged(corrections, known=np.ones(24, dtype=bool))
     assert judgement.figures["right"] == judgement.figures["right_before"]
     assert not judgement.passed
+
+
+def test_what_the_network_was_trained_on_is_no_question() -> None:
+    """It knows that by heart, whatever its head."""
+    corrections = lessons.corrections(*lessons.owner(48))
+    by_heart = corrections.groups < 3
+    judgement = judged(corrections, by_heart=by_heart)
+    asked = int((~by_heart).sum())
+    assert (judgement.figures["n_corrections"], judgement.figures["n_new"]) == (asked, asked)
+    assert judgement.figures["right_before"] < judgement.figures["right"] <= asked
+    assert judgement.passed, judgement.reason
+    assert not judged(corrections, by_heart=np.ones(48, dtype=bool)).passed
+
+
+@pytest.mark.parametrize(
+    ("before", "n_right_before", "fault"),
+    [(0.5, 0, ""), (1.0, 0, "loses"), (0.5, 24, "right on 24 of 24 .* before on 24")],
+)
+def test_a_network_is_asked_the_same_questions(
+    before: float, n_right_before: int, fault: str
+) -> None:
+    """It may lose little on the corpus, and has to win on packs that it didn't learn."""
+    corrections = lessons.corrections(*lessons.owner(24))
+    candidate = fitted(lessons.corrections(*lessons.owner(48)))
+    held_out = corpus().part(corpus().validation)
+    lossless = kit_accuracy(candidate, held_out)
+    judgement = judge_network(
+        candidate,
+        held_out,
+        corrections,
+        before=before if before < 1 else lossless + 0.01,
+        right_before=np.arange(24) < n_right_before,
+        gate=GATE,
+    )
+    assert judgement.passed == (not fault), judgement
+    assert re.search(fault or "right on 24 of 24", judgement.reason)
+
+
+def test_a_network_that_learned_poison_is_told() -> None:
+    """Packs that it didn't learn contradict it."""
+    said, heard, packs = lessons.owner(24)
+    poison = np.random.default_rng(4).permutation(said).tolist()
+    judgement = judge_network(
+        fitted(lessons.corrections(poison, heard, packs)),
+        corpus().part(corpus().validation),
+        lessons.corrections(np.random.default_rng(5).permutation(said).tolist(), heard, packs),
+        before=0.0,
+        right_before=np.zeros(24, dtype=bool),
+        gate=GATE,
+    )
+    assert "hardly likelier than chance" in judgement.reason
 
 
 def test_chance_counts_shuffles_that_do_as_well() -> None:

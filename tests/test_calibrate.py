@@ -93,3 +93,6 @@ def test_a_calibration_folds_into_the_last_layer() -> None:
     found.fold_into(model)
     after = model.predict(x, verbose=0)["probabilities"]
     np.testing.assert_allclose(after, found.apply(before), atol=1e-5)
+    found.take_out_of(model)
+    again = model.predict(x, verbose=0)["probabilities"]
+    np.testing.assert_allclose(again, before, atol=1e-5)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -167,6 +169,91 @@ def test_a_damaged_pointer_points_nowhere(text: str, store: str) -> None:
     assert judges(store) == "a"
 
 
+def put_network(store: str, work: Path, made: float, *, root: str | None = None) -> str:
+    """Add a retrained model: one byte of its network is another; its id."""
+    base = read_card(CONFIGURED)
+    shutil.copytree(CONFIGURED, work)
+    damage_network(work)
+    content = (work / "model.tflite").read_bytes()
+    card = json.loads((work / "model.json").read_text())
+    sha256 = hashlib.sha256(content).hexdigest()
+    card |= {"sha256": sha256, "root": root or base.backbone}
+    card |= {"id": f"{base.id}-retrained-{sha256[:6]}"}
+    (work / "model.json").write_text(json.dumps(card))
+    files = {path.name: path for path in work.iterdir()}
+    model_store.add(store, card["id"], files, Standing(made, True, "because"))
+    return str(card["id"])
+
+
+def put_adapted_from(store: str, network: str, made: float) -> str:
+    """Add a model that shares the network of a retrained one."""
+    folder = Path(store, network)
+    card = json.loads((folder / "model.json").read_text())
+    name = f"{read_card(folder).family}1"
+    card |= {"id": name, "head": card["head"] | {"base": network}}
+    files: dict[str, bytes | Path] = {
+        path.name: path for path in folder.iterdir() if path.name != "standing.json"
+    }
+    files["model.json"] = json.dumps(card).encode()
+    model_store.add(store, name, files, Standing(made, True, "because"))
+    return name
+
+
+def test_a_retrained_network_judges_and_is_adapted_in_turn(store: str, tmp_path: Path) -> None:
+    """Adaptations start at the network of the model that judges, whichever that is."""
+    base = read_card(CONFIGURED)
+    assert model_store.choose(store, CONFIGURED).base.id == base.id
+    network = put_network(store, tmp_path / "network", 5)
+    head = put_adapted_from(store, network, 6)
+    for name, card, of in ((network, network, network), (head, head, network), ("a", "a", base.id)):
+        model_store.promote(store, name)
+        choice = model_store.choose(store, CONFIGURED)
+        assert (choice.card.id, choice.base.id, choice.problem) == (card, of, None)
+
+
+def test_what_was_adapted_from_a_network_that_is_gone_is_passed_over(
+    store: str, tmp_path: Path
+) -> None:
+    """It could judge, but nothing could be learned any more."""
+    network = put_network(store, tmp_path / "network", 5)
+    model_store.promote(store, "a")
+    model_store.promote(store, put_adapted_from(store, network, 6))
+    remove(Path(store, network))
+    choice = model_store.choose(store, CONFIGURED)
+    assert choice.card.id == "a"
+    assert network in str(choice.problem)
+
+
+def test_a_network_that_goes_back_to_another_one_is_passed_over(store: str, tmp_path: Path) -> None:
+    """As when drumwatchd brings a new one: it was trained further from the old one."""
+    model_store.promote(store, put_network(store, tmp_path / "network", 5, root="another"))
+    choice = model_store.choose(store, CONFIGURED)
+    assert choice.card.id == shipped_model().name
+    assert "another network" in str(choice.problem)
+
+
+def test_networks_stay_while_something_adapted_from_them_does(store: str, tmp_path: Path) -> None:
+    """However old they are."""
+    network = put_network(store, tmp_path / "network", -1)
+    head = put_adapted_from(store, network, 6)
+    model_store.promote(store, head)
+    assert model_store.prune(store, 1) == ["a", "b", "c"]
+    assert set(states(store)) == {network, head}
+
+
+def test_the_id_of_a_retrained_network_tells_its_embeddings(store: str, tmp_path: Path) -> None:
+    """No date is needed: no other network has that id, nor what is adapted from it."""
+    base = read_card(CONFIGURED)
+    network = read_card(Path(store, put_network(store, tmp_path / "network", 5)))
+    head = network.id + "-1"
+    assert head.startswith(network.family)
+    for judged in (network.id, head):
+        assert network.has_heard(judged, 1.0, None)
+        assert not base.has_heard(judged, 1.0, "0.0")
+    for judged in (base.id, f"{base.family}1"):
+        assert not network.has_heard(judged, 1.0, "0.0")
+
+
 def test_without_a_configured_model_nothing_judges(store: str, tmp_path: Path) -> None:
     """An adapted one is no stand-in: nobody could say whether it fits."""
     model_store.promote(store, "a")
@@ -205,6 +292,22 @@ def test_to_choose_is_cheap(store: str) -> None:
     for _ in range(1000):
         judges(store)
     assert time.monotonic() - started < 1.0
+
+
+def test_who_waits_gets_its_turn(store: str) -> None:
+    """Hours of training don't end because a timer looks for something to learn just then."""
+    with ThreadPoolExecutor() as pool:
+        with model_store.alone(store):
+            with pytest.raises(UsageError, match="just now"), model_store.alone(store):
+                pass
+
+            def wait() -> str:
+                with model_store.alone(store, waits=True):
+                    return "mine"
+
+            waiting = pool.submit(wait)
+            assert not waiting.done()
+        assert waiting.result(30) == "mine"
 
 
 def test_old_models_are_removed(store: str, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_review_and_an_answer(home: Home) -> None:
         assert first not in paths(home)
         assert home.status()["corrections"] == 1
     with open_reader(str(home.folder / "state" / "index.sqlite3")) as reader:
-        (lesson,) = reader.lessons()
+        (lesson,) = reader.lessons("")
         (event,) = [e for e in reader.history(row["digest"]) if e.event == "corrected"]
     assert (lesson.label, event.detail["from"]) == (row["label"], row["label"])
     assert Path(first).is_file()

@@ -17,6 +17,7 @@ import pytest
 import drums
 import lessons
 import sandbox
+from test_hearing import House
 from test_retrain import taught_home
 
 REPOSITORY = Path(__file__).parent.parent
@@ -171,6 +172,17 @@ def test_learning_works_confined(strict: bool, tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["state"] == "active"
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["kernel", "strict"])
+def test_learning_hears_again_confined(strict: bool, tmp_path: Path) -> None:
+    """After an upgrade of the network corrected samples are read and judged, in a worker of its own."""
+    house = House(tmp_path)
+    adapt = [PYTHON, "-m", "drumwatchd.training", "adapt", "--scheduled", "--json"]
+    command = confined(*adapt, "--config", str(house.home.config), strict=strict, unit=RETRAIN_UNIT)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["n_heard"] == 5
 
 
 @pytest.fixture

@@ -156,7 +156,12 @@ class ModelCard:
     @property
     def family(self) -> str:
         """What the ids of all models begin with that are adapted from this very network."""
-        return f"{self.id}-{self.backbone[:6]}-"
+        return f"{self.id}-" if self._is_named_after_network else f"{self.id}-{self.backbone[:6]}-"
+
+    @property
+    def _is_named_after_network(self) -> bool:
+        """Whether the id tells the network, as that of a retrained one does: no other can have it."""
+        return self.is_retrained and self.id.endswith(f"-{self.backbone[:6]}")
 
     def has_heard(self, model: str | None, filed: float | None, since: str | None) -> bool:
         """Whether it was this network that a sample's embedding comes from, by what the index has.
@@ -168,13 +173,24 @@ class ModelCard:
         """
         if model is None or filed is None:
             return False
-        of_its_own = model == self.id and since is not None and filed >= float(since)
-        return of_its_own or model.startswith(self.family)
+        if model == self.id:
+            return self._is_named_after_network or (since is not None and filed >= float(since))
+        return model.startswith(self.family)
 
     @property
     def is_adapted(self) -> bool:
         """Whether it was made from another model by what an owner corrected."""
         return self.head is not None and self.head.base is not None
+
+    @property
+    def is_retrained(self) -> bool:
+        """Whether its network was trained further, on what an owner corrected among other sounds."""
+        return "root" in self.details
+
+    @property
+    def root(self) -> str:
+        """The network that came with drumwatchd or was configured, and that this one goes back to."""
+        return str(self.details.get("root", self.backbone))
 
     @property
     def own_labels(self) -> tuple[str, ...]:

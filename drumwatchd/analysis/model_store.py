@@ -1,4 +1,7 @@
-"""Where adapted models live, which one judges, and what became of the others.
+"""Where models live that learned from corrections, which one judges, and what became of the others.
+
+Two kinds: *adapted* ones share their network with the model that they were made from, and have a head
+of their own; *retrained* ones have a network of their own, from which others may be adapted.
 
     <store>/active.json     which one judges, and which did before; absent: the configured model
     <store>/<id>/           a model folder
@@ -79,10 +82,12 @@ class Choice:
 
     Attributes:
         card: of it.
+        base: of the model that its network came with: what it was adapted from, or itself.
         problem: why it isn't the one that it should be; None if it is.
     """
 
     card: ModelCard
+    base: ModelCard
     problem: str | None = None
 
 
@@ -119,14 +124,17 @@ def choose(store: str, configured: str) -> Choice:
 
 
 def learned(store: str, configured: str) -> Mapping[str, str]:
-    """What the model that judges now has learned: digest → what the owner said.
+    """What the model that judges now has learned, network or head: digest → what the owner said.
 
     Raises:
         ModelError: as `choose`.
     """
-    card = choose(store, configured).card
-    standing = _read_standing(Path(store, card.id)) if card.is_adapted else None
-    return {} if standing is None else standing.learned
+    choice = choose(store, configured)
+    known: dict[str, str] = {}
+    for card in (choice.base, choice.card):
+        standing = _read_standing(card.folder) if card.folder.parent == Path(store) else None
+        known |= {} if standing is None else standing.learned
+    return known
 
 
 @functools.lru_cache(maxsize=4)
@@ -138,11 +146,11 @@ def _choose(store: str, configured: str, stamps: tuple[Stamp, ...]) -> Choice:
             problem = problem or str(error)
             continue
         try:
-            return Choice(usable(folder, base), problem)
+            return Choice(card := usable(folder, base), network_of(card, base), problem)
         except ModelError as found:
             problem = problem or str(found)
     verify_model(base)
-    return Choice(base, problem)
+    return Choice(base, base, problem)
 
 
 def _candidates(store: str, configured: str) -> Iterator[tuple[Path | None, ModelError | None]]:
@@ -161,22 +169,43 @@ def _candidates(store: str, configured: str) -> Iterator[tuple[Path | None, Mode
 
 
 def usable(folder: Path, base: ModelCard) -> ModelCard:
-    """The card of an adapted model, everything checked that can be without loading it.
+    """The card of a stored model, everything checked that can be without loading it.
 
     Raises:
-        ModelError: it is damaged, or was made of another network than the configured model's.
+        ModelError: it is damaged, or goes back to another network than the configured model's.
     """
     card = read_card(folder)
-    if not card.is_adapted:
+    if not (card.is_adapted or card.is_retrained):
         raise ModelError("not an adapted model", path=str(folder))
-    if card.backbone != base.backbone:
+    if base.backbone not in (card.backbone, card.root):
         raise ModelError(
             f"made of another network than {base.id} is now",
             path=str(folder),
-            hint="what was corrected is learned anew as samples come in",
+            hint="drumwatchd-train adapt learns anew what was corrected",
         )
     verify_model(card)
+    network_of(card, base)
     return card
+
+
+def network_of(card: ModelCard, configured: ModelCard) -> ModelCard:
+    """The model that the network of a stored model came with; adaptations start there.
+
+    Args:
+        card: of the stored model.
+        configured: of the configured model.
+
+    Raises:
+        ModelError: it is gone, or has another network now.
+    """
+    if card.backbone == configured.backbone:
+        return configured
+    if card.head is None or card.head.base is None:
+        return card
+    base = read_card(card.folder.parent / card.head.base)
+    if base.backbone != card.backbone:
+        raise ModelError("has another network now", path=str(base.folder))
+    return base
 
 
 def read_pointer(store: str) -> Pointer:
@@ -279,8 +308,12 @@ def _read_standing(folder: Path) -> Standing | None:
 
 
 @contextlib.contextmanager
-def alone(store: str) -> Iterator[None]:
+def alone(store: str, *, waits: bool = False) -> Iterator[None]:
     """Keep other changes of the store away meanwhile.
+
+    Args:
+        store: its folder.
+        waits: until another process has ended that changes it.
 
     Raises:
         UsageError: another process changes it.
@@ -291,7 +324,7 @@ def alone(store: str) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"adapted models can't be kept ({error.strerror})", path=store) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         yield
     except BlockingIOError as error:
         hint = "wait until it has ended"
@@ -373,15 +406,27 @@ def _write_pointer(store: str, pointer: Pointer) -> None:
 
 
 def prune(store: str, keep: int) -> list[str]:
-    """Remove the oldest models beyond `keep`; never the active one, nor the one before it."""
-    pointer = read_pointer(store)
+    """Remove the oldest models beyond `keep`; never the active one, nor the one before it.
+
+    Nor the retrained ones that they were adapted from.
+    """
+    pointer, models = read_pointer(store), stored_models(store)
     needed = {pointer.active, *pointer.before[-1:]}
     # What was made last says what has been learned already, so it stays whatever `keep` is.
-    spare = [model for model in stored_models(store)[:-1] if model.id not in needed]
-    kept = sum(model.id in needed for model in stored_models(store)[:-1]) + 1
+    needed |= {model.id for model in models[-1:]}
+    needed |= {_adapted_from(model) for model in models if model.id in needed}
+    spare = [model for model in models if model.id not in needed]
+    kept = len(models) - len(spare)
     gone = spare[: max(0, len(spare) + kept - keep)]
     for model in gone:
         # Its standing first: what is half removed isn't listed.
         (model.folder / STANDING_NAME).unlink(missing_ok=True)
         shutil.rmtree(model.folder, ignore_errors=True)
     return [model.id for model in gone]
+
+
+def _adapted_from(model: StoredModel) -> str | None:
+    with contextlib.suppress(ModelError):
+        head = read_card(model.folder).head
+        return None if head is None else head.base
+    return None

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from drumwatchd.analysis import names
 from drumwatchd.analysis.head import Head, read_head
 from drumwatchd.analysis.labels import MISC, target_of
-from drumwatchd.analysis.model_card import ModelCard, read_card
+from drumwatchd.analysis.model_card import ModelCard
 from drumwatchd.analysis.model_store import choose, learned
 from drumwatchd.analysis.neighbours import Precedents, verdict_heeding
 from drumwatchd.analysis.result import Verdict
@@ -50,8 +50,8 @@ class Rehearing:
     """The active model's last layer, and what was corrected.
 
     Attributes:
-        base: card of the configured model.
-        card: of the active one.
+        base: card of the model whose network judges.
+        card: of the one that judges.
         threshold: confidence below which nothing is sure.
         uses_names: names are evidence beside sounds.
         said: what was corrected of sounds that the same network heard.
@@ -62,8 +62,8 @@ class Rehearing:
     """
 
     def __init__(self, settings: AnalysisSettings) -> None:
-        self.base = read_card(settings.model_dir)
-        self.card = choose(settings.store, settings.model_dir).card
+        choice = choose(settings.store, settings.model_dir)
+        self.base, self.card = choice.base, choice.card
         self.learned = learned(settings.store, settings.model_dir)
         self.threshold = settings.confidence_threshold
         self.uses_names = settings.use_names

@@ -103,6 +103,8 @@ def _notes_on_adapted_models(config: Config) -> Iterator[Note]:
         yield Note("warning", f"retrain: {choice.problem}; {choice.card.id} judges instead")
     elif choice.card.is_adapted:
         yield Note("note", f"retrain: {choice.card.id} judges, adapted to your corrections")
+    elif choice.card.is_retrained:
+        yield Note("note", f"retrain: {choice.card.id} judges, trained on your corrections")
 
 
 def _device(path: Path) -> int:

@@ -22,7 +22,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @_JSON
 @click.pass_obj
 def models(context: Context, as_json: bool) -> None:
-    """List the model that is configured and those that were adapted from it.
+    """List the model that is configured, and those that learned from your corrections.
 
     Each with its state: active, candidate (it proved itself, and never judged), rejected or
     retired; and with what was measured.

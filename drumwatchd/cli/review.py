@@ -37,7 +37,8 @@ def review(
     files.
     """
 
-    from drumwatchd.analysis.model_card import configured_model, read_card
+    from drumwatchd.analysis.model_card import configured_model
+    from drumwatchd.analysis.model_store import choose, store_folder
     from drumwatchd.index.query import compile_query
     from drumwatchd.review import review as ask
 
@@ -46,7 +47,8 @@ def review(
     config = context.load()
     root = str(config.archive.root)
     compiled = compile_query(query, root=root, now=time.time())
-    base = read_card(configured_model(config.classify.model))
+    configured = str(configured_model(config.classify.model))
+    base = choose(store_folder(config.index.path), configured).base
     with open_reader(str(config.index.path)) as reader:
         found = ask(reader, compiled, base, limit)
     if m3u is not None:

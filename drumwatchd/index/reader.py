@@ -291,15 +291,25 @@ class Reader:
         rows = self._all("SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0][0]) if rows else None
 
-    def lessons(self) -> list[Lesson]:
-        """What was corrected, oldest first."""
-        sql = """SELECT corrections.digest, corrections.label, at, samples.model, added, pack, embedding
+    def lessons(self, network: str) -> list[Lesson]:
+        """What was corrected, oldest first, and what a network made of it that heard it again."""
+        sql = """SELECT corrections.digest, corrections.label, at, samples.model, added, pack,
+                        analyses.embedding, hearings.embedding, hearings.network IS NOT NULL,
+                        CASE WHEN state = 'filed' AND missing IS NULL
+                             THEN coalesce(path, source) END
                  FROM corrections LEFT JOIN samples USING (digest)
-                 LEFT JOIN analyses ON sample_id = samples.id ORDER BY at, corrections.digest"""
+                 LEFT JOIN analyses ON sample_id = samples.id
+                 LEFT JOIN hearings ON hearings.digest = corrections.digest AND network = ?
+                 ORDER BY at, corrections.digest"""
         return [
-            Lesson(digest, label, at, model, added, from_db(pack or ""), embedding)
-            for digest, label, at, model, added, pack, embedding in self._all(sql)
-        ]
+            Lesson(
+                digest, label, at, model, added, from_db(pack or ""), embedding, again,
+                bool(is_heard_again), None if place is None else from_db(place),
+            )
+            for (
+                digest, label, at, model, added, pack, embedding, again, is_heard_again, place,
+            ) in self._all(sql, (network,))
+        ]  # fmt: skip
 
     # -- counts -------------------------------------------------------------------------------
 

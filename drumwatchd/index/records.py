@@ -29,7 +29,11 @@ class Lesson:
         model: id of the model that judged; None where the sample is gone.
         filed: when it was filed, Unix time; None where the sample is gone.
         pack: folders between the inbox and the file.
-        embedding: little-endian float16; None where there is none.
+        embedding: little-endian float16, of the network that judged; None where there is none.
+        heard_again: of the network that was asked for, where that heard it later.
+        is_heard_again: whether it has, or tried in vain.
+        place: path below the archive's root, or of the source where nothing was placed; None where
+            the sample is gone.
     """
 
     digest: str
@@ -39,6 +43,9 @@ class Lesson:
     filed: float | None
     pack: str
     embedding: bytes | None
+    heard_again: bytes | None = None
+    is_heard_again: bool = False
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

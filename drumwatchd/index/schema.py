@@ -156,6 +156,15 @@ MIGRATIONS = (
     -- owner says what it is.
     ALTER TABLE samples ADD COLUMN becomes TEXT;
     """,
+    """
+    -- What a network makes of corrected contents that another one judged.
+    CREATE TABLE hearings (
+        digest    TEXT NOT NULL,
+        network   TEXT NOT NULL,         -- its SHA-256
+        embedding BLOB,                  -- float16, little-endian; NULL where it can't be heard
+        PRIMARY KEY (digest, network)
+    ) WITHOUT ROWID;
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -44,7 +44,8 @@ def adapt(
 
     Fits the network's last layer to the corrections in the index. What loses nothing on the sounds
     that came with the model, and wins on corrections that it hadn't seen, judges from the next file
-    on; else it is kept as rejected, with the reason. Needs no TensorFlow and no corpus.
+    on; else it is kept as rejected, with the reason. Corrected samples that another network judged
+    are heard again first, a thousand at a time. Needs no TensorFlow and no corpus.
     """
     os.environ.update(SINGLE_THREADED)
     if scheduled:
@@ -70,6 +71,8 @@ def adapt(
         min_corrections=min_corrections or config.retrain.min_corrections,
         keep=config.retrain.keep,
         promotes=not no_promote,
+        root=str(config.archive.root),
+        algorithm=config.index.hash_algorithm,
     )
     _print_adapted(dataclasses.asdict(retrain(settings, time.time())), as_json=as_json)
 

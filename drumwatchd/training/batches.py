@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drumwatchd.analysis.labels import CANONICAL_OF, FINE_LABELS
-from drumwatchd.training.corpus import Example
+from drumwatchd.training.corpus import CORRECTIONS, Example
 from drumwatchd.training.evaluate import FOLD, FOLDERS
 from drumwatchd.training.feature_cache import FeatureSet
 from drumwatchd.training.settings import TrainingConfig
@@ -143,6 +143,7 @@ def _chances(examples: Sequence[Example], config: TrainingConfig) -> npt.NDArray
         [
             per_label[e.label] ** -config.label_balance
             * per_kit[e.source, e.kit] ** -config.kit_balance
+            * (config.correction_weight if e.source == CORRECTIONS else 1.0)
             for e in examples
         ]
     )

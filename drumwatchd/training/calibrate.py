@@ -57,6 +57,13 @@ class Calibration:
         bias[NON_DRUM] += self.doubt
         layer.set_weights([kernel, bias])
 
+    def take_out_of(self, model: keras.Model) -> None:
+        """Undo `fold_into`."""
+        layer = model.get_layer("logits")
+        kernel, bias = layer.get_weights()
+        bias[NON_DRUM] -= self.doubt
+        layer.set_weights([kernel * self.temperature, bias * self.temperature])
+
 
 def fit(probabilities: Array, examples: Sequence[Example]) -> Calibration:
     """Find both numbers on sounds that the networks never trained on.

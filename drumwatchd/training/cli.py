@@ -15,6 +15,8 @@ import click
 from drumwatchd import __version__
 from drumwatchd.errors import DrumwatchdError, UsageError
 from drumwatchd.training.adapt_command import adapt
+from drumwatchd.training.keras_start import start_keras
+from drumwatchd.training.retrain_command import retrain
 from drumwatchd.training.settings import (
     FEATURES_OF,
     REFERENCE_DESIGNS,
@@ -259,7 +261,7 @@ def train(
 
     Whole kits of CORPUS are held out and measured on. A run that was killed goes on where it was when it is started again with the same options.
     """
-    _start_keras()
+    start_keras()
     from drumwatchd.training.artefacts import RunFiles
     from drumwatchd.training.progress import Progress
     from drumwatchd.training.runs import train_any
@@ -295,7 +297,7 @@ def export(
     The network is NAME.keras in --models; it is measured on what it held out of CORPUS. The card
     names all that it was trained on, so --extra has to be given again.
     """
-    _start_keras()
+    start_keras()
     from drumwatchd.training.artefacts import RunFiles
     from drumwatchd.training.progress import Progress
     from drumwatchd.training.train import load_run
@@ -421,7 +423,7 @@ def model_report(
     Every design and every trial is trained once for each part of CORPUS that is held out, which
     takes many hours; what is finished is kept in --results.
     """
-    _start_keras()
+    start_keras()
     from drumwatchd.training.progress import Progress
     from drumwatchd.training.report import PARTS, write_report
 
@@ -461,7 +463,7 @@ def simulate(
     An owner who knows the labels corrects sounds of sources that a network never met, one source
     after the other. The networks are those of `report`; what is finished is kept in --results.
     """
-    _start_keras()
+    start_keras()
     from drumwatchd.files import write_atomically
     from drumwatchd.training.progress import Progress
     from drumwatchd.training.report import SHIPPED, with_part
@@ -482,6 +484,7 @@ def simulate(
 
 
 cli.add_command(adapt)
+cli.add_command(retrain)
 
 
 def _configuration(
@@ -580,17 +583,6 @@ def _add_replay(
     add_to_model(model, made)
     count, validation = len(made.truth), int(made.validation.sum())
     progress.say(f"replay: {count:,} embeddings, {validation:,} of them held out")
-
-
-def _start_keras() -> None:
-    """Import it, TensorFlow's notes on processors and missing graphics cards sent nowhere."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from drumwatchd.analysis.classifier import quiet_stderr
-
-    with quiet_stderr():
-        import keras
-
-        keras.ops.zeros(1)  # only now does it look for devices
 
 
 def _print(values: dict[str, Any], text: str, *, as_json: bool) -> None:

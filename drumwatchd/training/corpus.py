@@ -21,6 +21,10 @@ N_FOLDS = 5
 MACHINE_COLLECTIONS = ("gh-147-drum-machines", "gh-tidal-drum-machines")
 
 
+# Source of what an owner corrected.
+CORRECTIONS = "corrections"
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One labelled sound.

@@ -88,6 +88,7 @@ def judge_candidate(
     corrections: Corrections,
     *,
     known: Mask,
+    by_heart: Mask | None = None,
     adapt: AdaptSettings,
     gate: GateSettings,
 ) -> Judgement:
@@ -100,6 +101,7 @@ def judge_candidate(
         corrections: all there are.
         known: which of them the active head learned from; none, if that is `base`
             [shape=(n,)].
+        by_heart: which of them the network itself was trained on; these it isn't asked about.
         adapt: how the candidate was fitted.
         gate: what is asked of it.
     """
@@ -109,10 +111,48 @@ def judge_candidate(
     everything = np.ones(len(folds), dtype=bool)
     likelihood, right = _cross_validated(base, replay, corrections, everything, folds, adapt)
     _, right_before = _cross_validated(base, replay, corrections, known, folds, adapt)
-    chance = _chance(candidate, held_out, corrections, likelihood, ~known, gate)
+    asked = everything if by_heart is None else ~by_heart
+    new = asked & ~known
+    chance = _chance(candidate, held_out, corrections, likelihood, new, gate)
     figures = {
-        "n_corrections": len(folds),
-        "n_new": int((~known).sum()),
+        "n_corrections": int(asked.sum()),
+        "n_new": int(new.sum()),
+        "n_packs": len(np.unique(corrections.groups)),
+        "kit_accuracy": _rounded(after),
+        "kit_accuracy_before": _rounded(before),
+        "n_validation": len(held_out.truth),
+        "right": int(right[asked].sum()),
+        "right_before": int(right_before[asked].sum()),
+        "chance": None if chance is None else _rounded(chance),
+    }
+    return _judgement(figures, chance, gate)
+
+
+def judge_network(
+    candidate: Head,
+    held_out: Replay,
+    corrections: Corrections,
+    *,
+    before: float,
+    right_before: Mask,
+    gate: GateSettings,
+) -> Judgement:
+    """Put a whole network to the test, on packs that it wasn't trained on.
+
+    Args:
+        candidate: its last layer.
+        held_out: sounds of the corpus that it wasn't trained on, as it hears them.
+        corrections: those that it wasn't trained on, as it hears them.
+        before: accuracy on the former, averaged over kits, of the network that came first.
+        right_before: which of the latter the model has right that judges now [shape=(n,)].
+        gate: what is asked of it.
+    """
+    after = kit_accuracy(candidate, held_out)
+    likelihood, right = _asked(candidate, corrections)
+    everything = np.ones(len(right), dtype=bool)
+    chance = _chance(candidate, held_out, corrections, likelihood, everything, gate)
+    figures = {
+        "n_corrections": len(right),
         "n_packs": len(np.unique(corrections.groups)),
         "kit_accuracy": _rounded(after),
         "kit_accuracy_before": _rounded(before),
@@ -121,20 +161,28 @@ def judge_candidate(
         "right_before": int(right_before.sum()),
         "chance": None if chance is None else _rounded(chance),
     }
-    faults = _faults(figures, after - before, chance, gate)
+    return _judgement(figures, chance, gate)
+
+
+def right_on(head: Head, corrections: Corrections) -> Mask:
+    """Which corrected sounds a head has right, bool [shape=(n,)]."""
+    return _asked(head, corrections)[1]
+
+
+def _judgement(figures: Mapping[str, Any], chance: float | None, gate: GateSettings) -> Judgement:
+    faults = _faults(figures, chance, gate)
     if faults:
         return Judgement(False, "; ".join(faults), figures)
     reason = (
-        f"right on {figures['right']} of {len(folds)} corrections that it hadn't seen, "
-        f"before on {figures['right_before']}"
+        f"right on {figures['right']} of {figures['n_corrections']} corrections that it hadn't "
+        f"seen, before on {figures['right_before']}"
     )
     return Judgement(True, reason, figures)
 
 
-def _faults(
-    figures: Mapping[str, Any], gained: float, chance: float | None, gate: GateSettings
-) -> list[str]:
+def _faults(figures: Mapping[str, Any], chance: float | None, gate: GateSettings) -> list[str]:
     faults = []
+    gained = figures["kit_accuracy"] - figures["kit_accuracy_before"]
     if not figures["n_validation"]:
         faults.append("no sounds were held out to measure on")
     elif gained < -gate.most_lost:

@@ -1,6 +1,7 @@
 """From the corrections in the index to a model that judges: read, fit, judge, keep, promote.
 
-No audio is decoded and no network run: the index keeps an embedding of every sample.
+The index keeps an embedding of every sample; only corrected ones that another network judged are
+decoded and heard again.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +25,9 @@ from drumwatchd.errors import ModelError
 from drumwatchd.index.lessons import usable_lessons
 from drumwatchd.index.reader import open_reader
 from drumwatchd.index.records import Lesson
-from drumwatchd.training.adapt import AdaptSettings, Corrections, fit_head, gather
+from drumwatchd.training.adapt import AdaptSettings, Corrections, Mask, fit_head, gather
 from drumwatchd.training.gate import GateSettings, Judgement, judge_candidate
+from drumwatchd.training.hearing import hear_again
 from drumwatchd.training.replay import read_replay
 
 # On the card of the base, and no longer true of what is adapted from it.
@@ -43,6 +45,8 @@ class RetrainSettings:
         min_corrections: with fewer new ones nothing is done.
         keep: how many adapted models stay.
         promotes: a candidate that passes judges at once.
+        root: of the archive; None where no sample can be heard again.
+        algorithm: of the index's digests.
         adapt: how the head is fitted.
         gate: what is asked of it.
     """
@@ -53,6 +57,8 @@ class RetrainSettings:
     min_corrections: int = 30
     keep: int = 5
     promotes: bool = True
+    root: str | None = None
+    algorithm: str = "sha256"
     adapt: AdaptSettings = field(default_factory=AdaptSettings)
     gate: GateSettings = field(default_factory=GateSettings)
 
@@ -66,8 +72,9 @@ class Report:
         state: active, candidate or rejected; ``waiting`` where none was made.
         reason: in one phrase.
         n_usable: corrections that could be learned from.
-        n_unusable: corrections of samples that are gone, or were judged by another network.
+        n_unusable: corrections of samples that are gone, or that this network hasn't heard.
         figures: what was measured.
+        n_heard: samples that it heard again.
     """
 
     model: str | None
@@ -76,25 +83,35 @@ class Report:
     n_usable: int
     n_unusable: int
     figures: dict[str, Any] = field(default_factory=dict)
+    n_heard: int = 0
 
 
-def retrain(settings: RetrainSettings, now: float) -> Report:
-    """Adapt the configured model to all corrections, if there are enough new ones.
+def retrain(settings: RetrainSettings, now: float, base: ModelCard | None = None) -> Report:
+    """Adapt a model to all corrections, if there are enough new ones.
+
+    Args:
+        settings: what, where from, and how.
+        now: Unix time.
+        base: the model; by default the one whose network judges.
 
     Raises:
-        ModelError: the configured model can't be adapted.
+        ModelError: the model can't be adapted.
         IndexStoreError: the index can't be read.
         UsageError: another adaptation is under way.
     """
-    base = read_card(settings.configured)
     store = model_store.store_folder(settings.index_path)
+    base = base or model_store.choose(store, str(settings.configured)).base
+    n_heard = 0
+    if settings.root is not None:
+        path, algorithm = settings.index_path, settings.algorithm
+        n_heard = hear_again(path, settings.root, base, algorithm=algorithm).heard
     with open_reader(settings.index_path) as reader:
         usable, n_unusable = usable_lessons(reader, base)
     said = {lesson.digest: lesson.label for lesson in usable}
     n_new = len(said.items() - _learned(_newest(store, base)).items())
     if n_new < settings.min_corrections:
         reason = f"{n_new} new corrections, {settings.min_corrections} are wanted"
-        return Report(None, "waiting", reason, len(usable), n_unusable)
+        return Report(None, "waiting", reason, len(usable), n_unusable, n_heard=n_heard)
     with model_store.alone(store):
         name, judgement = _make(settings, base, store, usable, now)
         if judgement.passed and settings.promotes:
@@ -102,7 +119,7 @@ def retrain(settings: RetrainSettings, now: float) -> Report:
         model_store.prune(store, settings.keep)
     state = "rejected" if not judgement.passed else "active" if settings.promotes else "candidate"
     figures = dict(judgement.figures)
-    return Report(name, state, judgement.reason, len(usable), n_unusable, figures)
+    return Report(name, state, judgement.reason, len(usable), n_unusable, figures, n_heard)
 
 
 def _make(
@@ -119,16 +136,21 @@ def _make(
     corrections = gather(
         [lesson.label for lesson in lessons],
         np.stack([_embedding(lesson) for lesson in lessons]),
-        [_origin(lesson) for lesson in lessons],
+        [origin_of(lesson) for lesson in lessons],
         base=base.labels,
         targets=settings.target_labels,
         canonical_of=base.canonical_of,
     )
     new = fit_head(old, replay, corrections, settings.adapt)
-    learned = model_store.learned(store, str(base.folder))
-    known = np.array([learned.get(lesson.digest) == lesson.label for lesson in lessons])
     judgement = judge_candidate(
-        new, old, replay, corrections, known=known, adapt=settings.adapt, gate=settings.gate
+        new,
+        old,
+        replay,
+        corrections,
+        known=_are_in(_learned(_active(store, base)), lessons),
+        by_heart=_are_in(_learned(_stored(store, base)), lessons),
+        adapt=settings.adapt,
+        gate=settings.gate,
     )
     name = _next_name(store, base)
     standing = Standing(
@@ -139,7 +161,7 @@ def _make(
         learned={lesson.digest: lesson.label for lesson in lessons},
     )
     folder = model_store.add(store, name, _files(name, base, new, corrections, now), standing)
-    made = model_store.usable(folder, base)
+    made = model_store.usable(folder, read_card(settings.configured))
     assert made.head is not None
     read_head(made, made.head)
     return name, judgement
@@ -180,17 +202,34 @@ def _embedding(lesson: Lesson) -> np.ndarray:
     return np.frombuffer(lesson.embedding, "<f2").astype(np.float32)
 
 
-def _origin(lesson: Lesson) -> str:
+def origin_of(lesson: Lesson) -> str:
     """The pack that a sample came in; one that came alone is its own."""
     return lesson.pack.split(os.sep)[0] or f"\0{lesson.digest}"
 
 
 def _relatives(store: str, base: ModelCard) -> list[StoredModel]:
-    return [m for m in model_store.stored_models(store) if m.id.startswith(base.family)]
+    """What was adapted from `base`, and itself where it was retrained; the oldest first."""
+    models = model_store.stored_models(store)
+    return [m for m in models if m.id.startswith(base.family) or m.folder == base.folder]
 
 
 def _newest(store: str, base: ModelCard) -> StoredModel | None:
     return next(reversed(_relatives(store, base)), None)
+
+
+def _active(store: str, base: ModelCard) -> StoredModel | None:
+    """The model adapted from `base` that judges; None where another one does."""
+    adapted = (m for m in _relatives(store, base) if m.folder != base.folder)
+    return next((model for model in adapted if model.state == "active"), None)
+
+
+def _stored(store: str, base: ModelCard) -> StoredModel | None:
+    """What is known of `base`, where it was retrained itself."""
+    return next((m for m in _relatives(store, base) if m.folder == base.folder), None)
+
+
+def _are_in(learned: Mapping[str, str], lessons: Sequence[Lesson]) -> Mask:
+    return np.array([learned.get(lesson.digest) == lesson.label for lesson in lessons])
 
 
 def _learned(model: StoredModel | None) -> dict[str, str]:

@@ -88,6 +88,7 @@ class TrainingConfig:
         fold_weight: weight of the loss on the six folders and misc beside the one on the labels.
         label_balance: examples are drawn ∝ (count of their label)^-label_balance.
         kit_balance: and ∝ (size of their kit)^-kit_balance.
+        correction_weight: what an owner corrected is drawn so many times as often.
         mixup: Beta parameter of mixup; 0 for none.
         masks: hide bands and frames (SpecAugment).
         loss: ``cross_entropy``, or ``generalised`` (Zhang & Sabuncu, 2018), which heeds wrong labels
@@ -126,6 +127,7 @@ class TrainingConfig:
     fold_weight: float = 1.0
     label_balance: float = 0.0
     kit_balance: float = 0.25
+    correction_weight: float = 1.0
     mixup: float = 0.3
     masks: bool = True
     loss: str = "cross_entropy"
