@@ -10,14 +10,17 @@ Three questions, all on sounds that the judged head didn't learn from:
    then even where labels were drawn from a hat, while the active one is wrong by nature: else nobody
    had corrected it. So what was said has to be likelier, by the heads of the second question, than
    the same labels shuffled: for a mistaken sound, too, the truth is seldom the last thing it sounds
-   like. Where nearly all say the same, it has to be likelier of these sounds than of the corpus's.
+   like. Where nearly all say the same, it has to be likelier of these sounds than of the corpus's;
+   and since sounds without anything in common pass that now and then, no coin may win as they do.
 
 References:
     Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005.
+    Dixon & Mood, "The Statistical Sign Test", 1946.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +56,7 @@ class GateSettings:
         chance: so seldom may shuffled labels do as well.
         one_kind: where a larger share of the corrections says the same, shuffling changes next to
             nothing and tells nothing; then they are compared with sounds of the corpus.
+        luck: and so seldom may a coin, thrown where the two heads differ, win so often (sign test).
         n_folds: of the cross-validation.
         n_shuffles: how often labels are shuffled.
         seed: of the shuffles.
@@ -61,6 +65,7 @@ class GateSettings:
     most_lost: float = 0.005
     chance: float = 0.002
     one_kind: float = 0.8
+    luck: float = 0.05
     n_folds: int = 5
     n_shuffles: int = 2_000
     seed: int = 0
@@ -125,7 +130,8 @@ def judge_candidate(
         "right_before": int(right_before[asked].sum()),
         "chance": None if chance is None else _rounded(chance),
     }
-    return _judgement(figures, chance, gate)
+    luck = _luck(right[asked], right_before[asked]) if _is_one_kind(corrections, new, gate) else 0.0
+    return _judgement(figures, chance, luck, gate)
 
 
 def judge_network(
@@ -161,7 +167,8 @@ def judge_network(
         "right_before": int(right_before.sum()),
         "chance": None if chance is None else _rounded(chance),
     }
-    return _judgement(figures, chance, gate)
+    luck = _luck(right, right_before) if _is_one_kind(corrections, everything, gate) else 0.0
+    return _judgement(figures, chance, luck, gate)
 
 
 def right_on(head: Head, corrections: Corrections) -> Mask:
@@ -169,8 +176,10 @@ def right_on(head: Head, corrections: Corrections) -> Mask:
     return _asked(head, corrections)[1]
 
 
-def _judgement(figures: Mapping[str, Any], chance: float | None, gate: GateSettings) -> Judgement:
-    faults = _faults(figures, chance, gate)
+def _judgement(
+    figures: Mapping[str, Any], chance: float | None, luck: float, gate: GateSettings
+) -> Judgement:
+    faults = _faults(figures, chance, luck, gate)
     if faults:
         return Judgement(False, "; ".join(faults), figures)
     reason = (
@@ -180,14 +189,16 @@ def _judgement(figures: Mapping[str, Any], chance: float | None, gate: GateSetti
     return Judgement(True, reason, figures)
 
 
-def _faults(figures: Mapping[str, Any], chance: float | None, gate: GateSettings) -> list[str]:
+def _faults(
+    figures: Mapping[str, Any], chance: float | None, luck: float, gate: GateSettings
+) -> list[str]:
     faults = []
     gained = figures["kit_accuracy"] - figures["kit_accuracy_before"]
     if not figures["n_validation"]:
         faults.append("no sounds were held out to measure on")
     elif gained < -gate.most_lost:
         faults.append(f"loses {-100 * gained:.1f} points on sounds of the corpus")
-    if figures["right"] <= figures["right_before"]:
+    if figures["right"] <= figures["right_before"] or luck > gate.luck:
         faults.append(
             f"right on {figures['right']} of {figures['n_corrections']} corrections that it "
             f"hadn't seen, before on {figures['right_before']}"
@@ -230,13 +241,25 @@ def _chance(
         return None
     said = corrections.said[new]
     commonest = int(np.bincount(said).argmax())
-    if (said == commonest).mean() <= gate.one_kind:
+    if not _is_one_kind(corrections, new, gate):
         return chance_of(likelihood[new], said, gate)
     wanted = corrections.wanted[commonest]
     others = held_out.part(~wanted[held_out.truth])
     p = probabilities_on(candidate, others.embeddings, corrections.labels)
     of_others = np.log(np.maximum(p @ wanted, _RULED_OUT))
     return chance_of_one_kind(likelihood[new][said == commonest, commonest], of_others, gate)
+
+
+def _is_one_kind(corrections: Corrections, new: Mask, gate: GateSettings) -> bool:
+    said = corrections.said[new]
+    return len(said) > 0 and float(np.bincount(said).max() / len(said)) > gate.one_kind
+
+
+def _luck(right: Mask, right_before: Mask) -> float:
+    """How often a coin wins as often where just one of two heads is right (sign test)."""
+    won, lost = int((right & ~right_before).sum()), int((~right & right_before).sum())
+    differ = won + lost
+    return sum(math.comb(differ, n) for n in range(won, differ + 1)) / (1 << differ)
 
 
 def chance_of_one_kind(likelihood: Array, of_others: Array, gate: GateSettings) -> float:
