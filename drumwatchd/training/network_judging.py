@@ -36,20 +36,15 @@ def judge_trial(task: Task, run: TrainingRun, asked: Mask) -> Judgement:
     could_be_read = np.array([example in readable for example in part.examples])
     right_before = _right_before(task, asked, x, could_be_read)
     part = part.part(could_be_read)
-    candidate, heard = head_of(run), heard_by(run, x)
-    figures_before = kit_accuracy(
-        task.head, held_out_by(run, _as_exported(task.base, run.held_out_x))
-    )
-    judgement = judge_network(
-        candidate,
+    before = kit_accuracy(task.head, held_out_by(run, _as_exported(task.base, run.held_out_x)))
+    return judge_network(
+        head_of(run),
         held_out_by(run, heard_by(run, run.held_out_x)),
-        dataclasses.replace(part.corrections, embeddings=heard),
-        before=figures_before,
+        dataclasses.replace(part.corrections, embeddings=heard_by(run, x)),
+        before=before,
         right_before=right_before,
         gate=task.adapting.gate,
     )
-    figures = {**judgement.figures, "n_taught": len(asked), "n_held_back": len(part.lessons)}
-    return dataclasses.replace(judgement, figures=figures)
 
 
 def _right_before(task: Task, asked: Mask, x: Array, could_be_read: Mask) -> Mask:

@@ -110,9 +110,8 @@ def retrain_network(
 
 def _retrain(task: Task, now: float) -> NetworkReport:
     asked = task.taught.asked()
-    task.progress.say(
-        f"first a network without {int(asked.sum())} of the {len(asked)} corrections, to be asked about"
-    )
+    count = f"{int(asked.sum())} of the {len(asked)} corrections"
+    task.progress.say(f"first a network without {count}, which it is then asked about")
     run = trained(task, "trial", task.taught.part(~asked))
     judgement, learned = judge_trial(task, run, asked), task.taught.part(~asked).learned
     if judgement.passed:
@@ -286,7 +285,7 @@ def _exported(task: Task, run: TrainingRun, n_corrections: int) -> Path:
     details = {
         **card.details,
         "id": f"{task.base.id}-retrained-{card.backbone[:6]}",
-        "root": task.base.root,
+        "root": task.base.backbone,
         "n_corrections": n_corrections,
     }
     write_atomically(str(folder / model_card.CARD_NAME), card_text(details))
