@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ class _Gist(msgspec.Struct):
     """The part of a record that is counted; the rest isn't decoded."""
 
     size: int
-    duplicate_of: msgspec.Raw
+    duplicate_of: dict[str, Any] | None
     error: dict[str, str] | None
     label: str = ""
     confidence: float = 0.0
@@ -36,7 +37,14 @@ class _Gist(msgspec.Struct):
     review: str | None = None
 
 
-_gist_of = msgspec.json.Decoder(_Gist).decode
+_decode = msgspec.json.Decoder(_Gist).decode
+
+
+def _gist_of(line: bytes) -> _Gist:
+    try:
+        return _decode(line)
+    except msgspec.DecodeError:  # a name that isn't UTF-8
+        return msgspec.convert(json.loads(line), _Gist)
 
 
 def write_results(
@@ -80,7 +88,7 @@ def _count(tally: Tally, gist: _Gist) -> bool:
     """Count a record; whether it is an error's."""
     tally.files += 1
     tally.size += gist.size
-    tally.duplicates += bytes(gist.duplicate_of) != b"null"
+    tally.duplicates += gist.duplicate_of is not None
     if gist.error is not None:
         tally.errors[gist.error["kind"]] += 1
         return True

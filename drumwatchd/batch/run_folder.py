@@ -84,6 +84,7 @@ def about(
     card = choose(settings.store, settings.model_dir).card
     judgement = {
         "model": card.id,
+        "network": card.backbone,
         "card": hashlib.sha256((card.folder / CARD_NAME).read_bytes()).hexdigest(),
         "confidence_threshold": settings.confidence_threshold,
         "top_k": settings.top_k,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import bisect
-import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from drumwatchd.errors import RunError
 
 CONFIDENCE_BINS = 20
 DURATION_EDGES = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
@@ -33,7 +35,7 @@ class Tally:
     duplicates: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     confidences: dict[str, list[int]] = field(default_factory=dict)
-    confidence_sums: Counter[str] = field(default_factory=Counter)
+    confidence_sums: dict[str, float] = field(default_factory=dict)
     durations: list[int] = field(default_factory=lambda: [0] * len(DURATION_EDGES))
     seconds: float = 0.0
     errors: Counter[str] = field(default_factory=Counter)
@@ -44,10 +46,36 @@ class Tally:
         self.labels[label] += 1
         bins = self.confidences.setdefault(label, [0] * CONFIDENCE_BINS)
         bins[min(CONFIDENCE_BINS - 1, int(confidence * CONFIDENCE_BINS))] += 1
-        self.confidence_sums[label] += confidence  # type: ignore[assignment]
+        self.confidence_sums[label] = self.confidence_sums.get(label, 0.0) + confidence
         self.durations[bisect.bisect_right(DURATION_EDGES, duration) - 1] += 1
         self.seconds += duration
         self.review += review
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Tally:
+        """What `as_dict` made.
+
+        Raises:
+            RunError: it isn't that.
+        """
+        try:
+            labels = said["labels"]
+            return cls(
+                files=int(said["files"]),
+                size=int(said["bytes"]),
+                duplicates=int(said["duplicates"]),
+                labels=Counter({label: int(one["files"]) for label, one in labels.items()}),
+                confidences={label: one["confidence_histogram"] for label, one in labels.items()},
+                confidence_sums={
+                    label: one["mean_confidence"] * one["files"] for label, one in labels.items()
+                },
+                durations=list(said["duration"]["histogram"]),
+                seconds=float(said["duration"]["seconds"]),
+                errors=Counter(said["errors"]),
+                review=int(said["review"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError("the run is damaged: its summary can't be read") from error
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; the same counts give the same text."""
@@ -67,7 +95,7 @@ class Tally:
                 for label, count in sorted(self.labels.items())
             },
             "duration": {
-                "seconds": round(math.fsum([self.seconds]), 3),
+                "seconds": round(self.seconds, 3),
                 "from_seconds": list(DURATION_EDGES),
                 "histogram": self.durations,
             },

@@ -67,7 +67,7 @@ def _run(run: RunFolder, out: Path, settings: Any, how: ClassifyConfig) -> Ended
     with (
         _terminated_like_interrupted(),
         Processes(count, timeout_seconds=timeout_seconds, memory_mb=memory_mb) as executor,
-        _progress() as progress,
+        bar("classifying") as progress,
     ):
         ignored = ignore_matcher(DEFAULT_IGNORE)
         return classify(run, out, settings, Hands(executor, count), ignored, progress)
@@ -126,7 +126,7 @@ def _tell(run: RunFolder, ended: Ended, summary: dict[str, Any], as_json: bool) 
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
+def bar(what: str) -> Iterator[Progress]:
     """A bar with rate and time left, on a terminal only."""
     if not sys.stderr.isatty():
         yield _Silent()
@@ -141,11 +141,11 @@ def _progress() -> Iterator[Progress]:
     )
 
     columns = (
-        TextColumn("classifying"), BarColumn(), MofNCompleteColumn(),
+        TextColumn(what), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield _Bar(bar)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        yield _Bar(shown)
 
 
 class _Silent:
@@ -157,9 +157,9 @@ class _Silent:
 
 
 class _Bar:
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
-        self._task = bar.add_task("classifying", total=None, rate="")
+    def __init__(self, shown: Any) -> None:
+        self._bar = shown
+        self._task = shown.add_task("", total=None, rate="")
         self._done, self._started = 0, time.monotonic()
 
     def start(self, done: int, to_do: int) -> None:
