@@ -235,6 +235,9 @@ def test_a_run_of_other_settings_isnt_gone_on_with(tmp_path: Path) -> None:
         tmp_path / "out", [archive], lambda: judged.append(1), settings=other
     )
     assert (again.path != run.path, judged, ended.resumed, ended.reused) == (True, [1], 0, 0)
+    about, _ = run_folder.about([str(archive)], "sha256", SETTINGS)
+    left = run_folder.left_unfinished(tmp_path / "out", about)
+    assert [other.path for other in left] == [again.path]
 
 
 def test_a_damaged_journal_is_named(tmp_path: Path) -> None:

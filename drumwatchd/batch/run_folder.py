@@ -158,6 +158,15 @@ def begin(out: Path, wanted: About, store: str, now: float) -> RunFolder:
         raise journal.cant_write(error, out) from error
 
 
+def left_unfinished(out: Path, wanted: About) -> list[RunFolder]:
+    """Interrupted runs over the same roots that this one can't go on with: of another judgement."""
+    return [
+        run
+        for run in runs_in(out)
+        if run.about.roots == wanted.roots and run.about != wanted and not run.is_whole
+    ]
+
+
 def _made(out: Path, wanted: About, store: str, now: float) -> RunFolder:
     name = PREFIX + time.strftime("%Y%m%d_%H%M%S", time.localtime(now))
     path, number = out / name, 2
