@@ -117,6 +117,11 @@ class RunFolder:
         """Its journal."""
         return self.path / journal.NAME
 
+    @property
+    def journal_before(self) -> Path:
+        """The one that it had before files changed while it was interrupted."""
+        return self.path / f"before.{journal.NAME}"
+
     def heeds(self) -> str:
         """What tells the corrections that it heeds from others."""
         with contextlib.suppress(OSError):
