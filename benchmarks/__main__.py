@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from benchmarks import ROOT, report
 from benchmarks.measuring import Table
 
-NAMES = ("features", "latency", "rest", "rounds", "status", "queries", "throughput", "loops")
+NAMES = (
+    "features",
+    "latency",
+    "rest",
+    "rounds",
+    "status",
+    "queries",
+    "throughput",
+    "archives",
+    "loops",
+)
 DOCUMENTS = dict.fromkeys(NAMES, ROOT / "docs" / "performance.md") | {
     "loops": ROOT / "docs" / "reference" / "misc.md"
 }

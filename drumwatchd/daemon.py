@@ -195,7 +195,7 @@ def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
         # An upgrade may bring another network under the same id: embeddings from before are another's.
         index.meta(read_card(_configured(config.classify)).network_key, repr(time.time()))
         settings = archive_settings(config, index, card)
-        _check_archive(settings, index)
+        check_archive(settings, index)
         manifests = Manifests(settings.root, index)
         archive = Archive(settings, index, manifests)
         store = store_folder(config.index.path)
@@ -256,7 +256,7 @@ def analysis_workers(classify: ClassifyConfig, store: str) -> Workers:
     )
 
 
-def _check_archive(settings: ArchiveSettings, index: Index) -> None:
+def check_archive(settings: ArchiveSettings, index: Index) -> None:
     """A new archive is marked as ours; an old one must bear the mark."""
     try:
         if not index.count_filed() and not os.path.exists(settings.root):

@@ -5,9 +5,10 @@
     ├── ConfigError             the configuration file, with all its faults at once
     ├── ModelError              a model folder is missing, damaged or of another format
     ├── IndexStoreError         the SQLite index can't be opened or used
-    │   └── AlreadyRunningError another daemon holds the index
+    │   └── AlreadyRunningError another process holds the index, or a run
     ├── QueryError              a query term that `ls` can't read
     ├── InboxError              an inbox can't be read
+    ├── RunError                a run over a whole archive can't be read, or can't be written down
     ├── WorkersStoppedError     the daemon stops; the file is taken again at the next start
     ├── ArchiveError            the archive can't take the sample (full, read-only, unmounted)
     │   └── PlacementError      nor would it ever take this one: its name, its size
@@ -121,11 +122,17 @@ class IndexStoreError(DrumwatchdError):
 
 
 class AlreadyRunningError(IndexStoreError):
-    """Another daemon works on this index."""
+    """Another process works on this index, or on this run."""
 
 
 class QueryError(DrumwatchdError):
     """A query term that can't be read."""
+
+
+class RunError(DrumwatchdError):
+    """The folder of a run over a whole archive can't be read or written, or is another's."""
+
+    retryable = True
 
 
 class InboxError(DrumwatchdError):

@@ -7,6 +7,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from typing import Any
 
 from drumwatchd.analysis import workers
 from drumwatchd.analysis.settings import AnalysisSettings
@@ -50,3 +53,23 @@ def pause(path: str, settings: object) -> str:
 def without_numpy(path: str, settings: AnalysisSettings) -> object:
     sys.modules["numpy"] = None  # type: ignore[assignment]
     return workers._analyse(path, settings, name="", version=workers.__version__)
+
+
+class Executing(Executor):
+    """Hands work over, but what it does to files of certain names is a hostile file's doing."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        return self._executor.submit(provoked, fn, *args, **kwargs)
+
+
+def provoked(fn: Callable[..., Any], items: Sequence[Any], *more: Any) -> Any:
+    """What `fn` does, unless a file in a block of analyses is hostile."""
+    for digested, _ in items if fn.__name__ == "analyse_files" else ():
+        if digested.source.name == "crash.wav":
+            crash("", None)
+        if digested.source.name == "hang.wav":
+            hang("", None)
+    return fn(items, *more)

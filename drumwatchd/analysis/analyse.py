@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Sequence
 
@@ -18,7 +19,7 @@ from drumwatchd.analysis.classifier import Classifier
 from drumwatchd.analysis.features import FeatureExtractor
 from drumwatchd.analysis.model_card import CARD_NAME
 from drumwatchd.analysis.model_store import choose
-from drumwatchd.analysis.result import Analysis, Verdict
+from drumwatchd.analysis.result import Analysis, Hearing, Measures, Verdict
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.analysis.verdicts import judge_of
 from drumwatchd.errors import AnalysisError, ModelError, SourceChangedError
@@ -29,6 +30,8 @@ Failure = AnalysisError | SourceChangedError
 SILENT = "silent"
 # More gain nothing and cost memory: one batch of features and activations is about 60 MB.
 _BATCH_SIZE = 32
+_EVERY_LABEL = 10**6
+_ROLLOFF = 0.85
 
 
 def analyse(path: str, settings: AnalysisSettings, *, name: str = "") -> Analysis:
@@ -58,26 +61,93 @@ def analyse_many(paths: Sequence[str], settings: AnalysisSettings) -> list[Analy
     Raises:
         ModelError: if the model can't be used.
     """
-    results: list[Analysis | Failure] = []
+    heard = hear_many(paths, [""] * len(paths), settings)
+    return [item.analysis if isinstance(item, Hearing) else item for item in heard]
+
+
+def hear_many(
+    paths: Sequence[str], names: Sequence[str], settings: AnalysisSettings
+) -> list[Hearing | Failure]:
+    """As `analyse_many`, with everything that was heard.
+
+    What is said of a file doesn't depend, to the last bit, on the files beside it.
+
+    Args:
+        paths: of the files.
+        names: of each, as `analyse` takes it.
+        settings: how to judge.
+    """
+    results: list[Hearing | Failure] = []
     for start in range(0, len(paths), _BATCH_SIZE):
-        results += _analyse_batch(paths[start : start + _BATCH_SIZE], settings)
+        part = slice(start, start + _BATCH_SIZE)
+        results += _hear_batch(paths[part], names[part], settings)
     return results
 
 
-def _analyse_batch(paths: Sequence[str], settings: AnalysisSettings) -> list[Analysis | Failure]:
+def _hear_batch(
+    paths: Sequence[str], names: Sequence[str], settings: AnalysisSettings
+) -> list[Hearing | Failure]:
     classifier, extractor = _current(settings)
-    loaded = [_load_or_error(path, classifier) for path in paths]
-    recordings = [item for item in loaded if isinstance(item, audio.Recording)]
-    if not recordings:
+    # The network always sees a whole batch: another shape is laid out anew, and may add in another
+    # order.
+    features = np.zeros((_BATCH_SIZE, *classifier.card.features.shape), dtype=np.float32)
+    loaded: list[audio.Recording | Failure] = []
+    measures: list[Measures] = []
+    for path in paths:
+        loaded.append(_load_or_error(path, classifier))
+        if isinstance(recording := loaded[-1], audio.Recording):
+            features[len(measures)] = extractor(recording.y)
+            measures.append(measured(recording.y, recording.sr, extractor.spectrum()))
+    if not measures:
         return [item for item in loaded if not isinstance(item, audio.Recording)]
-    features = np.stack([extractor(recording.y) for recording in recordings])
-    judged = zip(*classifier.predict(features), strict=True)
+    heard = iter(zip(measures, *classifier.predict(features), strict=False))
     return [
-        _analysis(item, *next(judged), classifier, settings)
-        if isinstance(item, audio.Recording)
-        else item
-        for item in loaded
+        item
+        if not isinstance(item, audio.Recording)
+        else _hearing(item, *next(heard), classifier, settings, name)
+        for item, name in zip(loaded, names, strict=True)
     ]
+
+
+def _hearing(
+    recording: audio.Recording,
+    measures: Measures,
+    embedding: Array,
+    probabilities: Array,
+    classifier: Classifier,
+    settings: AnalysisSettings,
+    name: str,
+) -> Hearing:
+    everything = dataclasses.replace(settings, top_k=_EVERY_LABEL)
+    found = _analysis(recording, embedding, probabilities, classifier, everything, name)
+    fine, top = dict(found.verdict.top), found.verdict.top[: settings.top_k]
+    return Hearing(
+        dataclasses.replace(found, verdict=dataclasses.replace(found.verdict, top=top)),
+        fine,
+        measures,
+    )
+
+
+def measured(y: Array, sr: int, power: Array) -> Measures:
+    """Measure a sound.
+
+    Args:
+        y: float32 [shape=(n,)], level as stored.
+        sr: its sample rate, Hz.
+        power: its power spectrum at any scale, float32 [shape=(n_bins,)], from 0 to sr/2.
+
+    References:
+        McFee et al., "librosa", 2015: `spectral_centroid`, `spectral_rolloff`, of one long frame.
+    """
+    mean_square = float(np.dot(y, y)) / y.size
+    magnitude = np.sqrt(power)
+    sums = np.cumsum(magnitude, dtype=np.float64)
+    if not mean_square > 0.0 or not 0.0 < sums[-1] < np.inf:
+        return Measures(None, None, None)
+    bin_hz = sr / 2 / (power.size - 1)
+    centroid_hz = bin_hz * float(magnitude @ np.arange(power.size, dtype=np.float32)) / sums[-1]
+    rolloff_hz = bin_hz * int(np.searchsorted(sums, _ROLLOFF * sums[-1]))
+    return Measures(10.0 * math.log10(mean_square), float(centroid_hz), float(rolloff_hz))
 
 
 def _load_or_error(path: str, classifier: Classifier) -> audio.Recording | Failure:

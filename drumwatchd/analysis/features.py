@@ -121,6 +121,8 @@ class FeatureExtractor:
         self._padded = np.zeros(spec.n_samples + spec.n_fft)
         self._centres, self._counts = frame_centres(spec)
         self._starts = self._centres.tolist()
+        self._seconds = (np.gradient(self._centres) / spec.sr).astype(np.float32)
+        self._active = 0
         self._first = np.cumsum(self._counts) - self._counts
         self._windowed = np.empty((self._centres.size, spec.n_fft))
         self._power = np.empty((self._centres.size, spec.n_fft // 2 + 1), dtype=np.float32)
@@ -141,7 +143,7 @@ class FeatureExtractor:
         self._padded[half + length :] = 0.0
         S = np.zeros((self._centres.size, spec.n_mels), dtype=np.float32)
         # A window around sample k begins at padded sample k: from here on, they hold only zeros.
-        active = int(np.searchsorted(self._centres, half + length))
+        active = self._active = int(np.searchsorted(self._centres, half + length))
         windowed = self._windowed[:active]
         for row, start in zip(windowed, self._starts, strict=False):
             np.multiply(self._padded[start : start + spec.n_fft], self._window, out=row)
@@ -156,6 +158,14 @@ class FeatureExtractor:
             counts = self._counts[:, None].astype(np.float32)
             S = np.divide(np.add.reduceat(S, self._first, axis=0), counts, dtype=np.float32)
         return S.T
+
+    def spectrum(self) -> Array:
+        """Power spectrum of the window that was looked at last, summed over its time.
+
+        Returns:
+            float32 [shape=(1 + n_fft // 2,)], ≥ 0, of the signal as it was given.
+        """
+        return np.asarray(self._seconds[: self._active] @ self._power[: self._active])
 
     def __call__(self, y: Array) -> Array:
         """The network's input for the window `y`: peak-normalised, in dB, offset and scaled.

@@ -51,3 +51,34 @@ class Analysis:
     duration_seconds: float
     sample_rate_hz: int
     channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What can be measured of the analysed beginning of a file without a model.
+
+    Attributes:
+        rms_db: level of what isn't padding, dB below full scale; None for digital silence.
+        centroid_hz: centre of gravity of its spectrum's magnitudes, Hz; None for digital silence.
+        rolloff_hz: below it lie 85 % of them, Hz; None for digital silence.
+    """
+
+    rms_db: float | None
+    centroid_hz: float | None
+    rolloff_hz: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """An analysis with all that a later judgement may want.
+
+    Attributes:
+        analysis: the verdict, and what it rests on.
+        fine: probability of each fine label, what was corrected and what names say heeded as in the
+            verdict.
+        measures: of the sound itself.
+    """
+
+    analysis: Analysis
+    fine: dict[str, float]
+    measures: Measures

@@ -154,7 +154,7 @@ class Workers:
                 self._pool = ProcessPool(
                     max_workers=self.count,
                     max_tasks=TASKS_PER_WORKER,
-                    initializer=_start_worker,
+                    initializer=start_worker,
                     initargs=(self._memory_mb,),
                     context=multiprocessing.get_context("spawn"),
                 )
@@ -221,7 +221,7 @@ def _exit_text(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _start_worker(memory_mb: int) -> None:
+def start_worker(memory_mb: int) -> None:
     """Limit a new worker's memory, and tie its life to the daemon's."""
     # The pool's own handler waits for C code to return; a hung decoder doesn't.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from itertools import count
 
 from drumwatchd.analysis.result import Verdict
 from drumwatchd.files import Source
@@ -44,12 +45,15 @@ def render(template: str, fields: Mapping[str, str]) -> str:
 def alternatives(relative: str) -> Iterator[str]:
     """The name itself, then the same with ``-2``, ``-3``, … before its suffix."""
     yield relative
+    for number in count(2):
+        yield alternative(relative, number)
+
+
+def alternative(relative: str, number: int) -> str:
+    """The name with a number before its suffix."""
     folder, name = os.path.split(relative)
     stem, suffix = os.path.splitext(name)
-    number = 2
-    while True:
-        yield os.path.join(folder, _shorten(stem, f"-{number}{suffix}"))
-        number += 1
+    return os.path.join(folder, _shorten(stem, f"-{number}{suffix}"))
 
 
 def _shorten(stem: str, ending: str) -> str:

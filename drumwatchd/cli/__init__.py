@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import keyword
 import os
 import sys
 
@@ -26,6 +27,9 @@ COMMANDS = {
     "run": ("run", "Watch the inboxes and file what arrives (the daemon)."),
     "scan": ("run", "File what is in the inboxes now, then exit."),
     "classify": ("classify", "Say what files sound like; file nothing."),
+    "rebuild": ("rebuild", "Make an organised archive of a run of classify."),
+    "stats": ("stats", "Show what a run or the index holds, in numbers and pictures."),
+    "import": ("bring_in", "Take a run's files into the archive and its index."),
     "status": ("queries", "Show what is filed, waiting, and wrong."),
     "ls": ("queries", "List filed samples that match a query."),
     "show": ("queries", "Show why a sample stands where it does."),
@@ -56,7 +60,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"drumwatchd.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, cmd_name.replace("-", "_"))
+        function = cmd_name.replace("-", "_")
+        command = getattr(module, f"{function}_" if keyword.iskeyword(function) else function)
         assert isinstance(command, click.Command)
         return command
 

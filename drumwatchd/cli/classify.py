@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,14 +28,33 @@ Failure = AnalysisError | SourceChangedError  # the latter where there is no suc
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, in input order.")
+@click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A whole archive: keep all that is heard in a new folder of DIR.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="One JSON object a line, in input order; with --out, the summary.",
+)  # fmt: skip
 @click.pass_obj
-def classify(context: Context, paths: tuple[str, ...], as_json: bool) -> None:
+def classify(context: Context, paths: tuple[str, ...], out: Path | None, as_json: bool) -> None:
     """Say what files sound like: label, confidence, and the most probable of the 34.
 
-    Folders are searched for audio files. Nothing is filed. Exit code 3 when a file or
-    a folder could not be read.
+    Folders are searched for audio files. Nothing is filed. With --out nothing is printed but a
+    summary: DIR/run_… gets classification_results.json, errors.json, summary.json and
+    statistics.png. Interrupted, even killed, and started again with the same paths, it goes on
+    where it was; content that earlier runs in DIR have judged isn't judged again. See rebuild,
+    stats and import for what to do with a run.
+
+    Exit code 3 when a file or a folder could not be read, 4 when another run works in DIR.
     """
+    if out is not None:
+        from drumwatchd.cli.batch import classify_archive
+
+        classify_archive(context, paths, out, as_json)
+        return
     settings = context.classify_settings()
     failed = False
     unreadable: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,3 +59,19 @@ class Context:
         except ConfigError:
             return ""
         return store_folder(self.load().index.path)
+
+    def algorithm(self) -> str:
+        """Name of the digest; the default where there is no configuration to be found.
+
+        Raises:
+            ConfigError: the configuration has faults.
+        """
+        from drumwatchd.config import find_config
+        from drumwatchd.config.model import IndexConfig
+        from drumwatchd.errors import ConfigError
+
+        try:
+            find_config(self.config_path)
+        except ConfigError:
+            return IndexConfig(path=Path("/")).hash_algorithm
+        return self.load().index.hash_algorithm

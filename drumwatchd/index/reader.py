@@ -248,6 +248,13 @@ class Reader:
         """Of how many contents the owner said what they are."""
         return int(self._all("SELECT count(*) FROM corrections")[0][0])
 
+    def corrected_labels(self) -> dict[tuple[str, str], int]:
+        """How often a sample filed under the first label was corrected to the second."""
+        rows = self._all(
+            "SELECT was, label, count(*) FROM corrections WHERE was IS NOT NULL GROUP BY was, label"
+        )
+        return {(was, label): count for was, label, count in rows}
+
     def by_source(self, path: str, *, limit: int = 10) -> list[Sample]:
         """Samples that came from this path in an inbox, the newest first."""
         return self._found("source = ?", (to_db(path),), limit)

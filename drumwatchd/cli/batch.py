@@ -1,0 +1,178 @@
+"""`classify --out`: a whole archive, phase one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drumwatchd.cli import EXIT_PARTLY
+from drumwatchd.cli.context import Context
+from drumwatchd.cli.output import JSON_SCHEMA, iso_utc, print_json, visible
+from drumwatchd.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from drumwatchd.batch.classify import Ended, Progress
+    from drumwatchd.batch.run_folder import RunFolder
+    from drumwatchd.config import ClassifyConfig
+
+
+def classify_archive(context: Context, paths: tuple[str, ...], out: Path, as_json: bool) -> None:
+    """Judge everything below `paths` and keep the results in a new folder of `out`."""
+    from drumwatchd.batch import run_folder
+    from drumwatchd.desk import analysis_settings
+
+    roots = [_root(path) for path in paths]
+    settings = analysis_settings(context.classify_settings(), context.store())
+    about, pinned = run_folder.about(roots, context.algorithm(), settings)
+    with run_folder.alone(out):
+        for other in run_folder.left_unfinished(out, about):
+            click.echo(
+                f"drumwatchd: {visible(str(other.path))} stays unfinished: it was begun with another "
+                "model, other settings or another version",
+                err=True,
+            )
+        run = run_folder.begin(out, about, settings.store, time.time())
+        judge = run_folder.heeding(pinned, run)
+        try:
+            started = time.time()
+            ended = _run(run, out, judge, context.classify_settings())
+            summary = _finish(run, ended, started)
+        except RunError as error:
+            click.echo(f"drumwatchd: {visible(str(error))}", err=True)
+            raise SystemExit(EXIT_PARTLY) from None
+    _tell(run, ended, summary, as_json)
+    if ended.tally.errors or ended.unreadable:
+        raise SystemExit(EXIT_PARTLY)
+
+
+def _root(path: str) -> str:
+    # A link that somebody names is meant.
+    real = os.path.realpath(path)
+    if not os.path.exists(real):
+        raise UsageError("there is no such file or folder", path=path)
+    return real
+
+
+def _run(run: RunFolder, out: Path, settings: Any, how: ClassifyConfig) -> Ended:
+    from drumwatchd.analysis.workers import worker_count
+    from drumwatchd.batch.classify import Hands, classify
+    from drumwatchd.batch.pool import Processes
+    from drumwatchd.config.model import DEFAULT_IGNORE
+    from drumwatchd.inbox.rescan import ignore_matcher
+
+    count = worker_count(how.worker_count)
+    timeout_seconds, memory_mb = how.worker_timeout_seconds, how.worker_memory_mb
+    with (
+        _terminated_like_interrupted(),
+        Processes(count, timeout_seconds=timeout_seconds, memory_mb=memory_mb) as executor,
+        bar("classifying") as progress,
+    ):
+        ignored = ignore_matcher(DEFAULT_IGNORE)
+        return classify(run, out, settings, Hands(executor, count), ignored, progress)
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends it as Ctrl-C does: workers too."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _finish(run: RunFolder, ended: Ended, started: float) -> dict[str, Any]:
+    from drumwatchd.batch import plots, results
+    from drumwatchd.batch.run_folder import PICTURE_NAME
+
+    count = sum(ended.tally.labels.values())
+    title = f"{count:,} files judged by {run.about.model}"
+    try:
+        plots.draw_overview(run.path / PICTURE_NAME, ended.tally, title)
+    except (UsageError, OSError) as error:
+        click.echo(f"drumwatchd: no {PICTURE_NAME}: {visible(str(error))}", err=True)
+    now = time.time()
+    more = {
+        "started": iso_utc(started), "ended": iso_utc(now), "seconds": round(now - started, 3),
+        "resumed": ended.resumed, "reused": ended.reused,
+        "unreadable_folders": len(ended.unreadable),
+    }  # fmt: skip
+    return results.write_summary(run, ended.tally, more)
+
+
+def _tell(run: RunFolder, ended: Ended, summary: dict[str, Any], as_json: bool) -> None:
+    for folder, reason in ended.unreadable.items():
+        click.echo(f"drumwatchd: {visible(folder)}: {reason}", err=True)
+    if as_json:
+        print_json({**summary, "schema": JSON_SCHEMA, "run": str(run.path)})
+        return
+    tally = ended.tally
+    seconds = summary["seconds"]
+    rate = (tally.files - ended.resumed) / seconds if seconds else 0.0
+    parts = [f"{tally.files:,} files", f"{tally.duplicates:,} duplicates"]
+    if ended.resumed:
+        parts.append(f"{ended.resumed:,} done before")
+    if ended.reused:
+        parts.append(f"{ended.reused:,} known from earlier runs")
+    if left_out := sum(tally.errors.values()):
+        parts.append(f"{left_out:,} left out, see errors.json")
+    click.echo(visible(f"{', '.join(parts)}; {seconds:.1f} s, {rate:,.0f} files/s: {run.path}"))
+
+
+@contextlib.contextmanager
+def bar(what: str) -> Iterator[Progress]:
+    """A bar with rate and time left, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield _Silent()
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(what), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        yield _Bar(shown)
+
+
+class _Silent:
+    def start(self, done: int, to_do: int) -> None:
+        pass
+
+    def advance(self, files: int) -> None:
+        pass
+
+
+class _Bar:
+    def __init__(self, shown: Any) -> None:
+        self._bar = shown
+        self._task = shown.add_task("", total=None, rate="")
+        self._done, self._started = 0, time.monotonic()
+
+    def start(self, done: int, to_do: int) -> None:
+        self._started = time.monotonic()
+        self._bar.update(self._task, completed=done, total=done + to_do)
+
+    def advance(self, files: int) -> None:
+        self._done += files
+        rate = self._done / max(1e-3, time.monotonic() - self._started)
+        self._bar.update(self._task, advance=files, rate=f"{rate:,.0f} files/s")
