@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drumwatchd.analysis.labels import FINE_LABELS, MISC, judge, target_of
+from drumwatchd.analysis.labels import FINE_LABELS, MISC, judge, name_problem, target_of
 from drumwatchd.analysis.verdicts import is_by_sound
 from drumwatchd.batch.records import Record
 from drumwatchd.batch.run_folder import About
@@ -125,8 +125,6 @@ def read_overrides(path: Path) -> dict[str, str]:
     Raises:
         UsageError: it can't be read; the line is named.
     """
-    from drumwatchd.archive.classes import name_problem
-
     said = {}
     try:
         lines = path.read_bytes().splitlines()
