@@ -35,6 +35,7 @@ COMMANDS = {
     "show": ("queries", "Show why a sample stands where it does."),
     "review": ("review", "List what to listen to: whose correction teaches most."),
     "similar": ("similar", "List what sounds like a sample."),
+    "duplicates": ("duplicates", "List contents that came again, and twins of recordings."),
     "correct": ("correct", "Say what a sample is; it is filed there."),
     "undo": ("correct", "Take the last correction back, or a batch of reclassify."),
     "overrides": ("correct", "Take corrections from one index to another."),
