@@ -10,9 +10,24 @@ from collections.abc import Sequence
 from benchmarks import ROOT, report
 from benchmarks.measuring import Table
 
-NAMES = ("features", "latency", "rest", "rounds", "status", "queries", "throughput", "loops")
+NAMES = (
+    "features",
+    "latency",
+    "rest",
+    "rounds",
+    "status",
+    "queries",
+    "throughput",
+    "loops",
+    "similar",
+    "twins",
+    "cluster",
+)
 DOCUMENTS = dict.fromkeys(NAMES, ROOT / "docs" / "performance.md") | {
-    "loops": ROOT / "docs" / "reference" / "misc.md"
+    "loops": ROOT / "docs" / "reference" / "misc.md",
+    "cluster": ROOT / "docs" / "scaling.md",
+    "similar": ROOT / "docs" / "how-to" / "similar.md",
+    "twins": ROOT / "docs" / "how-to" / "similar.md",
 }
 
 

@@ -72,8 +72,8 @@ def test_what_cannot_be_read_has_no_answer(tmp_path: Path) -> None:
 
 @pytest.mark.e2e
 def test_twins_are_found_and_the_best_copy_named_first(tmp_path: Path) -> None:
-    """Re-encoded, padded, quieter; other drums stay apart, and every file stays where it is."""
-    home = Home(tmp_path)
+    """Re-encoded, padded, quieter, in an archive of links; every file stays where it is."""
+    home = Home(tmp_path, archive='mode = "symlink"')
     for seed in (1, 2):
         for kind in ("kick", "snare", "crash"):
             drums.write(home.inbox / f"{kind} {seed}.wav", kind, seed=seed)

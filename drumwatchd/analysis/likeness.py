@@ -38,7 +38,7 @@ def nearest(among: Array, direction: Array, count: int) -> tuple[Rows, Array]:
     """
     cosines = among @ direction
     if count < len(cosines):
-        rows = np.argpartition(-cosines, count)[:count]
+        rows = np.argpartition(cosines, -count)[-count:]
     else:
         rows = np.arange(len(cosines))
     order = np.argsort(-cosines[rows], kind="stable")

@@ -30,7 +30,7 @@ _WINDOW = 16_384
 _REACH_SECONDS = 0.06
 # Converters of rates place a sound between two samples.
 _STEPS = 4
-_BANDS_HZ = np.geomspace(60.0, 16_000.0, 13)
+_BANDS_HZ = np.geomspace(60.0, 16_000.0, 25)
 # Below the loudest band: what lies deeper was invented by a coder, or rounded away.
 _DEPTH_DB = 40.0
 _SHORTEST = 64

@@ -7,6 +7,7 @@ Content that is the same to the bit is filed once anyway. Nothing is deleted her
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -24,7 +25,7 @@ from drumwatchd.index.reader import Reader
 from drumwatchd.index.records import Sample
 from drumwatchd.similar import lots
 
-# Measured: docs/how-to/duplicates.md. Embeddings only say what is worth a comparison.
+# Measured: docs/how-to/similar.md. Embeddings only say what is worth a comparison.
 NEAR, N_NEAREST = 0.95, 8
 SAME = 0.95
 LOT_PAIRS = 64
@@ -78,17 +79,18 @@ def find_twins(
     involved = sorted({row for pair in pairs for row in pair})
     samples = {each.id: each for each in reader.samples_of([ids[row] for row in involved])}
     pairs = [(ids[a], ids[b]) for a, b in pairs if {ids[a], ids[b]} <= samples.keys()]
-    paths = [tuple(samples[row].location(root) for row in pair) for pair in pairs]
+    # An archive of links is read where they lead.
+    paths = {row: os.path.realpath(each.location(root)) for row, each in samples.items()}
     progress.start(0, len(pairs))
     bonds: list[tuple[int, int, float]] = []
-    compared = _done(hands, agreements, paths, str(base.folder))
+    compared = _done(hands, agreements, [(paths[a], paths[b]) for a, b in pairs], str(base.folder))
     for number, found in enumerate(compared):
         progress.advance(1)
         if found is None:
             twins.unread += 1
         elif found >= SAME:
             bonds.append((*pairs[number], found))
-    _group(twins, bonds, samples, root, hands)
+    _group(twins, bonds, samples, paths, hands)
     return twins
 
 
@@ -111,7 +113,7 @@ def _group(
     twins: Twins,
     bonds: Sequence[tuple[int, int, float]],
     samples: dict[int, Sample],
-    root: str,
+    paths: dict[int, str],
     hands: Hands,
 ) -> None:
     """Bring together what is bound, directly or by others."""
@@ -127,11 +129,11 @@ def _group(
     least: dict[int, float] = {}
     for a, _, found in bonds:
         least[lead(a)] = min(least.get(lead(a), 1.0), found)
+    bound = sorted(leader)
     members: dict[int, list[int]] = {}
-    for row in sorted(leader):
+    for row in bound:
         members.setdefault(lead(row), []).append(row)
-    paths = {row: samples[row].location(root) for row in sorted(leader)}
-    looks = dict(zip(paths, _done(hands, copies, list(paths.values())), strict=True))
+    looks = dict(zip(bound, _done(hands, copies, [paths[row] for row in bound]), strict=True))
     for first, rows in members.items():
         best = sorted(rows, key=lambda row: (*_worth(looks[row]), row))
         twins.groups.append(Group(tuple(samples[row] for row in best), least[first]))

@@ -79,7 +79,7 @@ def _sound(
         return sample, known
     path = os.path.realpath(os.path.expanduser(target))
     if sample and not os.path.isfile(path):
-        path = sample.location(root)
+        path = os.path.realpath(sample.location(root))
     return sample, _listened_to(path, config) if sample or os.path.isfile(path) else None
 
 
