@@ -235,6 +235,27 @@ def test_a_run_of_other_settings_isnt_gone_on_with(tmp_path: Path) -> None:
         tmp_path / "out", [archive], lambda: judged.append(1), settings=other
     )
     assert (again.path != run.path, judged, ended.resumed, ended.reused) == (True, [1], 0, 0)
+    about, _ = run_folder.about([str(archive)], "sha256", SETTINGS)
+    left = run_folder.left_unfinished(tmp_path / "out", about)
+    assert [other.path for other in left] == [again.path]
+
+
+def test_files_that_changed_while_a_run_was_interrupted_are_told_anew(tmp_path: Path) -> None:
+    """No line is left of what they were; contents that were heard aren't heard again."""
+    archive = grown(tmp_path / "archive", 6)
+    first = archive / "pack 1" / "snare 0001.wav"
+    shutil.copy(first, archive / "pack 4" / "zz.wav")
+    run, _, _ = run_in_process(tmp_path / "out", [archive], lambda: None)
+    shutil.copy(archive / "pack 0" / "kick 0000.wav", first)
+    os.utime(archive / "pack 2" / "hat 0002.wav")
+    judged = []
+    again, ended, _ = run_in_process(tmp_path / "out", [archive], lambda: judged.append(1))
+    assert (again.path, judged, ended.reused) == (run.path, [], 6)
+    by_path = {record["path"]: record for record in results(run.path)}
+    assert by_path["pack 1/snare 0001.wav"]["duplicate_of"]["path"] == "pack 0/kick 0000.wav"
+    assert by_path["pack 4/zz.wav"]["duplicate_of"] is None
+    assert by_path["pack 2/hat 0002.wav"]["duplicate_of"] is None
+    assert len(run.journal.read_bytes().splitlines()) == 7
 
 
 def test_a_damaged_journal_is_named(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ _BLOCK_VALUES = 1 << 20
 _MOST_HEARD_VALUES = 1 << 25
 # libsndfile's word for "the header doesn't say" is the largest 64-bit number.
 _UNKNOWN_FRAMES = 1 << 48
+_FEW_CHANNELS = 8
 _NO_NUMBERS = "holds samples that are no numbers (NaN or infinity)"
 # Rounding and the resampler's reach at the end of the window.
 _SPARE_SECONDS = 0.02
@@ -183,8 +184,10 @@ def _mix(
     parts: list[Signal] = []
     peaks = np.zeros(sound.channels, dtype=np.float32)
     for block in _blocks(sound, n_frames):
-        peaks = np.maximum(peaks, np.abs(block).max(axis=0))
+        peaks = np.maximum(peaks, _peaks(block))
         parts.append(_mono(block, channel))
+    if len(parts) == 1:
+        return parts[0], peaks
     mono = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
     return mono, peaks
 
@@ -211,6 +214,8 @@ def _blocks(sound: soundfile.SoundFile, n_frames: int) -> Iterator[Signal]:
     block_frames = max(1, _BLOCK_VALUES // sound.channels)
     left = n_frames
     while left > 0:
+        if sound.seekable() and sound.tell() >= sound.frames:
+            return  # reading nothing costs as much as reading a hit
         block = sound.read(min(left, block_frames), dtype="float32", always_2d=True)
         if not len(block):
             return
@@ -218,8 +223,19 @@ def _blocks(sound: soundfile.SoundFile, n_frames: int) -> Iterator[Signal]:
         left -= len(block)
 
 
+def _peaks(block: Signal) -> Signal:
+    """Of each channel; one by one where that is several times as fast as along an axis."""
+    if block.shape[1] > _FEW_CHANNELS:
+        return np.asarray(np.abs(block).max(axis=0))
+    return np.array([np.abs(channel).max() for channel in block.T], dtype=np.float32)
+
+
 def _mono(block: Signal, channel: int | None) -> Signal:
     if channel is not None:
         return block[:, channel].copy()
+    if block.shape[1] == 1:
+        return block[:, 0]
     with np.errstate(over="ignore"):  # to infinity, which is refused
+        if block.shape[1] == 2:  # the same mean, and several times as fast
+            return np.asarray((block[:, 0] + block[:, 1]) / np.float32(2.0), dtype=np.float32)
         return np.asarray(block.mean(axis=1), dtype=np.float32)

@@ -107,15 +107,22 @@ def classify(
         ModelError, WorkersStoppedError: nothing can be judged.
     """
     try:
-        with ExitStack() as stack:
-            ledger = stack.enter_context(closing(Ledger()))
-            book = stack.enter_context(Journal(run.path))
-            return _Story(run, settings, hands, ledger, book, stack).told(out, ignored, progress)
+        while True:
+            with ExitStack() as stack, suppress(_ChangedError):
+                ledger = stack.enter_context(closing(Ledger()))
+                book = stack.enter_context(Journal(run.path))
+                story = _Story(run, settings, hands, ledger, book, stack)
+                return story.told(out, ignored, progress)
+            os.replace(run.journal, run.journal_before)
     except sqlite3.Error as error:
         raise RunError(
             f"the list of files can't be kept ({error})", path=os.environ.get("TMPDIR", "/tmp"),  # noqa: S108 - named, not used
             hint="make room there, or set TMPDIR; started again, it goes on where it was",
         ) from error  # fmt: skip
+
+
+class _ChangedError(Exception):
+    """Files were changed while the run was interrupted: a new journal, with what is known of contents."""
 
 
 class _Story:
@@ -143,6 +150,8 @@ class _Story:
     def told(self, out: Path, ignored: Callable[[str], bool], progress: Progress) -> Ended:
         resumed = self._remember(out)
         unreadable = self._discover(out, ignored)
+        if self._ledger.has_changed():
+            raise _ChangedError
         to_do, _ = self._ledger.to_do()
         progress.start(resumed, to_do)
         for block in self._analysed(self._digested()):
@@ -161,15 +170,16 @@ class _Story:
             )
         resumed = self._ledger.count_done()
         for other in runs_in(out):
-            if other.path != self._run.path and other.judges_like(self._run):
-                self._learn_from(other)
+            if other.judges_like(self._run):
+                journal = other.journal if other.path != self._run.path else other.journal_before
+                self._learn_from(journal)
         return resumed
 
-    def _learn_from(self, other: RunFolder) -> None:
+    def _learn_from(self, journal: Path) -> None:
         with suppress(RunError, OSError):  # what can't be read is judged again
-            stream = self._stack.enter_context(other.journal.open("rb"))
+            stream = self._stack.enter_context(journal.open("rb"))
             self._earlier.append(stream.fileno())
-            for begin, _, record in records(other.journal):
+            for begin, _, record in records(journal):
                 if record.said and record.seen.digest is not None:
                     content = Content(len(self._earlier), begin, record.seen.place)
                     self._ledger.speaks(record.seen.digest, content)

@@ -16,6 +16,8 @@ from drumwatchd.batch.records import Record
 from drumwatchd.batch.run_folder import About
 from drumwatchd.errors import UsageError
 
+_FINE = frozenset(FINE_LABELS)
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -44,6 +46,7 @@ class Judge:
         canonical_of: the model's fold.
         overrides: what their owner says, by digest.
         as_judged: whether threshold and targets are those of the run.
+        only_targets: whether a label that the owner invented has no folder unless it is named.
     """
 
     threshold: float
@@ -51,6 +54,7 @@ class Judge:
     canonical_of: Mapping[str, str]
     overrides: Mapping[str, str] = field(default_factory=dict)
     as_judged: bool = False
+    only_targets: bool = False
 
     def __call__(self, record: Record) -> Judged:
         """The label of a file that was judged, and why."""
@@ -66,10 +70,15 @@ class Judge:
             said["fine_probabilities"],
             threshold=self.threshold,
             top_k=1,
-            targets=self.targets,
+            targets=self._targets_of(said["fine_probabilities"]),
             canonical_of=self.canonical_of,
         )
         return Judged(verdict.label, verdict.folded, round(verdict.confidence, 6), verdict.reason)
+
+    def _targets_of(self, fine: Mapping[str, float]) -> tuple[str, ...]:
+        """The folders; also the owner's own, of which the record speaks because of corrections."""
+        own = () if self.only_targets else (label for label in fine if label not in _FINE)
+        return tuple(dict.fromkeys((*self.targets, *own)))
 
     def _folder_of(self, fine: str) -> str:
         return target_of(fine, self.targets, self.canonical_of)
@@ -100,7 +109,7 @@ def judge_for(
         targets = tuple(dict.fromkeys((*about.targets, *FINE_LABELS)))
     wanted = about.threshold if threshold is None else threshold
     same = (wanted, targets) == (about.threshold, about.targets)
-    return Judge(wanted, targets, about.canonical_of, overrides or {}, same)
+    return Judge(wanted, targets, about.canonical_of, overrides or {}, same, bool(labels))
 
 
 def _resolved(word: str) -> str:

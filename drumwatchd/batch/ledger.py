@@ -74,6 +74,11 @@ class Ledger:
             ((f.place.root, os.fsencode(f.place.path), f.size, f.mtime_ns) for f in files),
         )
 
+    def has_changed(self) -> bool:
+        """Whether a file that is done was found to be another by now."""
+        query = "SELECT 1 FROM found JOIN done USING (root, path) LIMIT 1"
+        return self._connection.execute(query).fetchone() is not None
+
     def to_do(self) -> tuple[int, int]:
         """How many files are to be done, and their bytes."""
         query = "SELECT count(*), coalesce(sum(size), 0) FROM found"

@@ -7,19 +7,17 @@ known again, because it is the beginning of its source.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from drumwatchd.archive.placement import CANT_LINK, THIS_FILE_ONLY
 from drumwatchd.batch.records import Seen
 from drumwatchd.files import CHUNK_BYTES, open_regular
-
-if TYPE_CHECKING:
-    from drumwatchd.batch.rebuild import Plan
 
 Mode = Literal["copy", "symlink", "hardlink", "none"]
 
@@ -36,7 +34,7 @@ class Left(Exception):  # noqa: N818 - no error: it ends the way of one file
 
 
 class Maker:
-    """Makes files below a folder; several threads may use it."""
+    """Makes files below a folder."""
 
     def __init__(self, folder: str, mode: Mode, algorithm: str) -> None:
         self._folder = folder
@@ -44,21 +42,18 @@ class Maker:
         self._algorithm = algorithm
         self._made: set[str] = set()
 
-    def make_all(self, plans: Sequence[Plan]) -> list[bool | Problem]:
-        """Of each, whether it was made now (or stood there already), or why it is left out.
+    def make(self, source: str, seen: Seen, relative: str) -> bool | Problem:
+        """Whether it was made now (or stood there already), or why it is left out.
 
         Raises:
             OSError: no more can be made: the disk is full, or read-only.
         """
-        return [self._outcome(plan) for plan in plans]
-
-    def _outcome(self, plan: Plan) -> bool | Problem:
         try:
-            return self._make(plan.source, plan.record.seen, plan.relative)
+            return self._make(source, seen, relative)
         except Left as left:
             return Problem(str(left))
         except OSError as error:
-            if error.errno in THIS_FILE_ONLY or error.filename == plan.source:
+            if error.errno in THIS_FILE_ONLY or error.filename == source:
                 return Problem(error.strerror or str(error))
             raise
 
@@ -116,16 +111,22 @@ class Maker:
                     raise
 
     def _copied(self, reading: int, writing: int, seen: Seen) -> bool:
-        """Whether what was read is what was judged, and reads back so."""
+        """Whether what was read is what was judged; it is compared with what then stands there.
+
+        Raises:
+            OSError: it reads back differently.
+        """
         digest = hashlib.new(self._algorithm, usedforsecurity=False)
-        while chunk := os.read(reading, CHUNK_BYTES):
+        begin, size = 0, min(seen.size + 1, CHUNK_BYTES)
+        while chunk := os.read(reading, size):
             digest.update(chunk)
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[os.write(writing, rest) :]
-        if digest.hexdigest() != seen.digest:
-            return False
-        return self._digest(writing) == seen.digest
+            _write(writing, chunk)
+            if os.pread(writing, len(chunk), begin) != chunk:
+                raise OSError(errno.EIO, "a copy reads back differently from what was written")
+            begin += len(chunk)
+            if len(chunk) < size and begin == seen.size:
+                break  # a short read is the end; to ask once more costs as much as a hit
+        return digest.hexdigest() == seen.digest
 
     def _stands(self, source: str, found: os.stat_result, seen: Seen, target: str) -> bool:
         """Whether what stands there is what would be made."""
@@ -145,6 +146,12 @@ class Maker:
         while chunk := os.read(descriptor, CHUNK_BYTES):
             digest.update(chunk)
         return digest.hexdigest()
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 @contextlib.contextmanager

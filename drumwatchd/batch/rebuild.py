@@ -19,10 +19,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +39,6 @@ from drumwatchd.files import fsync_folder, write_atomically
 PREFIX = "Organized_"
 ABOUT_NAME = "rebuild.json"
 SCHEMA = 1
-LOT = 256
-THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +179,13 @@ def rebuild(
         (folder / MANIFEST_FOLDER).mkdir(parents=True, exist_ok=True)
         made_of = json.dumps(about(run, judge, wanted), indent=2)
         write_atomically(str(folder / ABOUT_NAME), made_of + "\n")
-        with Tables(folder / MANIFEST_FOLDER) as tables, ThreadPoolExecutor(THREADS) as threads:
+        with Tables(folder / MANIFEST_FOLDER) as tables:
+            # One thread: where files are small, several pay more for taking turns than they gain.
             maker = Maker(str(folder), wanted.mode, run.about.algorithm)
-            waiting = plans(run, judge, wanted, rebuilt)
-            while lot := list(islice(waiting, LOT)):
-                outcomes = threads.map(maker.make_all, _shares(lot))
-                for plan, outcome in zip(lot, _dealt(outcomes, len(lot)), strict=True):
-                    _note(plan, outcome, tables, rebuilt)
-                progress(len(lot))
+            for plan in plans(run, judge, wanted, rebuilt):
+                outcome = maker.make(plan.source, plan.record.seen, plan.relative)
+                _note(plan, outcome, tables, rebuilt)
+                progress(1)
         _sync(folder)
         return _revealed(folder), rebuilt
     except OSError as error:
@@ -198,16 +193,6 @@ def rebuild(
             f"the organised folder can't be written ({error.strerror})", path=str(folder),
             hint="what was filed stays; make room, start it again, and it goes on where it was",
         ) from error  # fmt: skip
-
-
-def _shares(lot: list[Plan]) -> list[list[Plan]]:
-    """One part for each thread, dealt like cards."""
-    return [lot[number::THREADS] for number in range(THREADS)]
-
-
-def _dealt(shares: Iterator[list[Any]], count: int) -> list[Any]:
-    hands = list(shares)
-    return [hands[number % THREADS][number // THREADS] for number in range(count)]
 
 
 def _note(plan: Plan, outcome: bool | Problem, tables: Tables, rebuilt: Rebuilt) -> None:

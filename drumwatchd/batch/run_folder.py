@@ -117,6 +117,11 @@ class RunFolder:
         """Its journal."""
         return self.path / journal.NAME
 
+    @property
+    def journal_before(self) -> Path:
+        """The one that it had before files changed while it was interrupted."""
+        return self.path / f"before.{journal.NAME}"
+
     def heeds(self) -> str:
         """What tells the corrections that it heeds from others."""
         with contextlib.suppress(OSError):
@@ -156,6 +161,15 @@ def begin(out: Path, wanted: About, store: str, now: float) -> RunFolder:
         return _made(out, wanted, store, now)
     except OSError as error:
         raise journal.cant_write(error, out) from error
+
+
+def left_unfinished(out: Path, wanted: About) -> list[RunFolder]:
+    """Interrupted runs over the same roots that this one can't go on with: of another judgement."""
+    return [
+        run
+        for run in runs_in(out)
+        if run.about.roots == wanted.roots and run.about != wanted and not run.is_whole
+    ]
 
 
 def _made(out: Path, wanted: About, store: str, now: float) -> RunFolder:

@@ -75,6 +75,12 @@ def classify_archive(
     settings = analysis_settings(context.classify_settings(), context.store())
     about, pinned = run_folder.about(roots, context.algorithm(), settings)
     with run_folder.alone(out):
+        for other in run_folder.left_unfinished(out, about):
+            click.echo(
+                f"drumwatchd: {visible(str(other.path))} stays unfinished: it was begun with another "
+                "model, other settings or another version",
+                err=True,
+            )
         run = run_folder.begin(out, about, settings.store, time.time())
         judge = run_folder.heeding(pinned, run)
         try:
@@ -180,7 +186,7 @@ def _tell(run: RunFolder, ended: Ended, summary: dict[str, Any], as_json: bool) 
     if ended.reused:
         parts.append(f"{ended.reused:,} known from earlier runs")
     if left_out := sum(tally.errors.values()):
-        parts.append(f"{left_out:,} left out")
+        parts.append(f"{left_out:,} left out, see errors.json")
     click.echo(visible(f"{', '.join(parts)}; {seconds:.1f} s, {rate:,.0f} files/s: {run.path}"))
 
 
