@@ -21,7 +21,7 @@ from drumwatchd.batch.cluster import Cluster, Roads
 from drumwatchd.batch.pool import Processes
 from farm import farm
 
-FILES = 3_000
+FILES = 2_000
 MANY = 10_000_000
 CORES = 4  # of each of the machines that are reckoned with
 SETTINGS = AnalysisSettings(str(shipped_model()))
