@@ -22,7 +22,7 @@ from drumwatchd.analysis.model_card import REPLAY_NAME, read_card
 from drumwatchd.analysis.precedents import FILE_NAME as PRECEDENTS_NAME
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.batch.work import Digested, Trouble, analyse_files, digest_files
-from drumwatchd.errors import ModelError, UsageError
+from drumwatchd.errors import DrumwatchdError, ModelError, UsageError
 from drumwatchd.files import OPEN_FLAGS, source_from_stat
 
 # A longer file isn't sent: it would be held in memory on both sides.
@@ -110,7 +110,7 @@ class Cluster(Executor):
         try:
             kit = kit_of(settings)
             self._digest, self._roads = kit.digest, roads
-            self._client.register_plugin(_plugin(kit), name=f"{PLUGIN_NAME}-{kit.digest[:12]}")
+            self._equip(kit)
             self.count = sum(self._client.nthreads().values())
             self._there = self._client.get_executor(pure=False)
             self._here = ThreadPoolExecutor(2)
@@ -136,6 +136,17 @@ class Cluster(Executor):
         """Let go of the workers; they stay where they are."""
         self._here.shutdown(wait, cancel_futures=cancel_futures)
         self._client.close()
+
+    def _equip(self, kit: Kit) -> None:
+        try:
+            self._client.register_plugin(_plugin(kit), name=f"{PLUGIN_NAME}-{kit.digest[:12]}")
+        except DrumwatchdError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"the workers can't use what judges ({type(error).__name__}: {error})",
+                hint="install the same drumwatchd on all machines",
+            ) from error
 
     def _hand_over(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         task: Future[Any] = self._there.submit(fn, *args, **kwargs)
