@@ -20,9 +20,15 @@ NAMES = (
     "throughput",
     "archives",
     "loops",
+    "similar",
+    "twins",
+    "cluster",
 )
 DOCUMENTS = dict.fromkeys(NAMES, ROOT / "docs" / "performance.md") | {
-    "loops": ROOT / "docs" / "reference" / "misc.md"
+    "loops": ROOT / "docs" / "reference" / "misc.md",
+    "cluster": ROOT / "docs" / "scaling.md",
+    "similar": ROOT / "docs" / "how-to" / "similar.md",
+    "twins": ROOT / "docs" / "how-to" / "similar.md",
 }
 
 

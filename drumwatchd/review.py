@@ -99,11 +99,7 @@ def _known(reader: Reader, base: ModelCard) -> list[bytes]:
 
 
 def _samples(reader: Reader, ids: list[int]) -> list[Sample]:
-    found: dict[int, Sample] = {}
-    for start in range(0, len(ids), 500):
-        lot = ids[start : start + 500]
-        clause = Clause(f"id IN ({', '.join('?' * len(lot))})", tuple(lot))
-        found |= {each.id: each for each in reader.samples(Query(((clause,),)), with_top=True)}
+    found = {each.id: each for each in reader.samples_of(ids)}
     return [found[row_id] for row_id in ids if row_id in found]
 
 

@@ -34,6 +34,8 @@ COMMANDS = {
     "ls": ("queries", "List filed samples that match a query."),
     "show": ("queries", "Show why a sample stands where it does."),
     "review": ("review", "List what to listen to: whose correction teaches most."),
+    "similar": ("similar", "List what sounds like a sample."),
+    "duplicates": ("duplicates", "List contents that came again, and twins of recordings."),
     "correct": ("correct", "Say what a sample is; it is filed there."),
     "undo": ("correct", "Take the last correction back, or a batch of reclassify."),
     "overrides": ("correct", "Take corrections from one index to another."),

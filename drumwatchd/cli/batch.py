@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,53 @@ from drumwatchd.cli.output import JSON_SCHEMA, iso_utc, print_json, visible
 from drumwatchd.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from drumwatchd.batch.classify import Ended, Progress
+    from drumwatchd.batch.classify import Ended, Hands, Progress
     from drumwatchd.batch.run_folder import RunFolder
     from drumwatchd.config import ClassifyConfig
 
 
-def classify_archive(context: Context, paths: tuple[str, ...], out: Path, as_json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A cluster to work with.
+
+    Attributes:
+        scheduler: its address.
+        mounted: folders here and where its workers find them.
+        send: files go there with the tasks.
+    """
+
+    scheduler: str
+    mounted: tuple[tuple[str, str], ...] = ()
+    send: bool = False
+
+
+def elsewhere_of(scheduler: str | None, maps: tuple[str, ...], send: bool) -> Elsewhere | None:
+    """The cluster that the options name, if they name one.
+
+    Raises:
+        UsageError: they don't go together, or one is no pair of absolute folders.
+    """
+    if scheduler is None:
+        if maps or send:
+            raise UsageError("--map and --send go with --scheduler")
+        return None
+    if maps and send:
+        raise UsageError("--map goes without --send")
+    pairs = [tuple(text.split("=", 1)) for text in maps]
+    for text, pair in zip(maps, pairs, strict=True):
+        if len(pair) != 2 or not all(os.path.isabs(folder) for folder in pair):
+            raise UsageError(f"--map wants /here=/there, not {text}")
+    mounted = tuple((os.path.realpath(pair[0]), pair[1]) for pair in pairs)
+    return Elsewhere(scheduler, mounted, send)
+
+
+def classify_archive(
+    context: Context,
+    paths: tuple[str, ...],
+    out: Path,
+    as_json: bool,
+    elsewhere: Elsewhere | None = None,
+) -> None:
     """Judge everything below `paths` and keep the results in a new folder of `out`."""
     from drumwatchd.batch import run_folder
     from drumwatchd.desk import analysis_settings
@@ -43,7 +85,7 @@ def classify_archive(context: Context, paths: tuple[str, ...], out: Path, as_jso
         judge = run_folder.heeding(pinned, run)
         try:
             started = time.time()
-            ended = _run(run, out, judge, context.classify_settings())
+            ended = _run(run, out, judge, context.classify_settings(), elsewhere)
             summary = _finish(run, ended, started)
         except RunError as error:
             click.echo(f"drumwatchd: {visible(str(error))}", err=True)
@@ -61,22 +103,39 @@ def _root(path: str) -> str:
     return real
 
 
-def _run(run: RunFolder, out: Path, settings: Any, how: ClassifyConfig) -> Ended:
-    from drumwatchd.analysis.workers import worker_count
-    from drumwatchd.batch.classify import Hands, classify
-    from drumwatchd.batch.pool import Processes
+def _run(
+    run: RunFolder, out: Path, settings: Any, how: ClassifyConfig, elsewhere: Elsewhere | None
+) -> Ended:
+    from drumwatchd.batch.classify import classify
     from drumwatchd.config.model import DEFAULT_IGNORE
     from drumwatchd.inbox.rescan import ignore_matcher
 
-    count = worker_count(how.worker_count)
-    timeout_seconds, memory_mb = how.worker_timeout_seconds, how.worker_memory_mb
     with (
         _terminated_like_interrupted(),
-        Processes(count, timeout_seconds=timeout_seconds, memory_mb=memory_mb) as executor,
+        _hands(settings, how, elsewhere) as hands,
         bar("classifying") as progress,
     ):
-        ignored = ignore_matcher(DEFAULT_IGNORE)
-        return classify(run, out, settings, Hands(executor, count), ignored, progress)
+        return classify(run, out, settings, hands, ignore_matcher(DEFAULT_IGNORE), progress)
+
+
+@contextlib.contextmanager
+def _hands(settings: Any, how: ClassifyConfig, elsewhere: Elsewhere | None) -> Iterator[Hands]:
+    """Processes here, or the workers of a cluster."""
+    from drumwatchd.analysis.workers import worker_count
+    from drumwatchd.batch.classify import Hands
+    from drumwatchd.batch.pool import Processes
+
+    if elsewhere is not None:
+        from drumwatchd.batch.cluster import Cluster, Roads
+
+        roads = Roads(elsewhere.mounted, elsewhere.send)
+        with Cluster(elsewhere.scheduler, settings, roads) as cluster:
+            yield Hands(cluster, cluster.count)
+        return
+    count = worker_count(how.worker_count)
+    timeout_seconds, memory_mb = how.worker_timeout_seconds, how.worker_memory_mb
+    with Processes(count, timeout_seconds=timeout_seconds, memory_mb=memory_mb) as executor:
+        yield Hands(executor, count)
 
 
 @contextlib.contextmanager

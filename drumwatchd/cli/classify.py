@@ -17,7 +17,7 @@ from drumwatchd.analysis.result import Analysis
 from drumwatchd.cli import EXIT_PARTLY
 from drumwatchd.cli.context import Context
 from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, json_text, visible
-from drumwatchd.errors import AnalysisError, SourceChangedError
+from drumwatchd.errors import AnalysisError, SourceChangedError, UsageError
 
 if TYPE_CHECKING:
     from drumwatchd.analysis.workers import Workers
@@ -34,27 +34,44 @@ Failure = AnalysisError | SourceChangedError  # the latter where there is no suc
     type=click.Path(file_okay=False, path_type=Path),
     help="A whole archive: keep all that is heard in a new folder of DIR.",
 )
+@click.option("--scheduler", metavar="URL",
+              help="With --out: let the workers of a Dask scheduler do it, tcp://host:8786.")  # fmt: skip
+@click.option("--map", "maps", metavar="HERE=THERE", multiple=True,
+              help="A folder, and where those workers find it; may be repeated.")  # fmt: skip
+@click.option("--send", is_flag=True, help="Send them the files instead.")
 @click.option(
     "--json", "as_json", is_flag=True,
     help="One JSON object a line, in input order; with --out, the summary.",
 )  # fmt: skip
 @click.pass_obj
-def classify(context: Context, paths: tuple[str, ...], out: Path | None, as_json: bool) -> None:
+def classify(
+    context: Context,
+    paths: tuple[str, ...],
+    out: Path | None,
+    scheduler: str | None,
+    maps: tuple[str, ...],
+    send: bool,
+    as_json: bool,
+) -> None:
     """Say what files sound like: label, confidence, and the most probable of the 34.
 
     Folders are searched for audio files. Nothing is filed. With --out nothing is printed but a
     summary: DIR/run_… gets classification_results.json, errors.json, summary.json and
     statistics.png. Interrupted, even killed, and started again with the same paths, it goes on
     where it was; content that earlier runs in DIR have judged isn't judged again. See rebuild,
-    stats and import for what to do with a run.
+    stats and import for what to do with a run. With --scheduler the workers of a Dask cluster judge,
+    each with the model of this machine; a file that hangs there holds its worker up.
 
     Exit code 3 when a file or a folder could not be read, 4 when another run works in DIR.
     """
-    if out is not None:
-        from drumwatchd.cli.batch import classify_archive
+    from drumwatchd.cli.batch import classify_archive, elsewhere_of
 
-        classify_archive(context, paths, out, as_json)
+    elsewhere = elsewhere_of(scheduler, maps, send)
+    if out is not None:
+        classify_archive(context, paths, out, as_json, elsewhere)
         return
+    if elsewhere is not None:
+        raise UsageError("--scheduler goes with --out")
     settings = context.classify_settings()
     failed = False
     unreadable: dict[str, str] = {}

@@ -7,6 +7,8 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from drumwatchd.errors import IndexStoreError
@@ -148,6 +150,13 @@ class Reader:
         for values in self.rows(query, columns, limit=limit):
             yield to_sample(values)
 
+    def samples_of(self, ids: Sequence[int]) -> Iterator[Sample]:
+        """The samples with these row numbers, in no particular order."""
+        for start in range(0, len(ids), 500):
+            lot = ids[start : start + 500]
+            marks = ", ".join("?" * len(lot))
+            yield from self._found(f"id IN ({marks})", tuple(lot), len(lot))
+
     def _select(self, query: Query, columns: Sequence[str], limit: int | None) -> Condition:
         where, parameters = query.where()
         source = "samples NOT INDEXED"
@@ -275,6 +284,13 @@ class Reader:
         sql = "SELECT path, inbox, size, outcome, digest, reason, at FROM remembered WHERE path = ?"
         rows = self._all(sql, (to_db(path),))
         return to_remembered(rows[0]) if rows else None
+
+    def came_again(self) -> Iterator[tuple[str, list[str]]]:
+        """Contents that came again, by digest, each with the paths where they did, oldest first."""
+        sql = """SELECT digest, path FROM history WHERE event = 'duplicate' AND path IS NOT NULL
+                 ORDER BY digest, id"""
+        for digest, rows in groupby(self._all(sql), itemgetter(0)):
+            yield digest, list(dict.fromkeys(from_db(path) for _, path in rows))
 
     def failures(self, *, limit: int) -> list[Remembered]:
         """The newest files that failed and stay in their inbox."""
