@@ -132,7 +132,7 @@ def _take(
     brought: BroughtIn,
 ) -> None:
     path = full_path(run.about.roots, record.seen.place)
-    if _is_filed(record, index, archive):
+    if _is_filed(record, path, index, archive):
         brought.known += 1
         return
     try:
@@ -167,10 +167,13 @@ _WHY = {
 }
 
 
-def _is_filed(record: Record, index: Index, archive: Archive) -> bool:
-    """Whether the archive has this content, in its place."""
+def _is_filed(record: Record, path: str, index: Index, archive: Archive) -> bool:
+    """Whether the archive has this content, in its place, and nothing is left to be done."""
     row = index.row_of(record.seen.digest or "")
-    return row is not None and row.state == "filed" and archive.is_present(row)
+    if row is None or row.state != "filed" or not archive.is_present(row):
+        return False
+    # A move may have been interrupted when only the original was left to remove.
+    return not (row.mode == "move" and row.source.path == path and os.path.lexists(path))
 
 
 def _source(run: RunFolder, record: Record, path: str, archive: Archive) -> Source:
