@@ -18,6 +18,7 @@ NAMES = (
     "status",
     "queries",
     "throughput",
+    "archives",
     "loops",
     "similar",
     "twins",
