@@ -161,3 +161,13 @@ def test_a_run_of_another_digest_is_refused(home: Home, archive: Path) -> None:
     run = classify(home, archive)
     home.configure(index='hash_algorithm = "md5"')
     assert "classify anew" in home.drumwatchd("import", str(run), check=2).stderr
+
+
+def test_a_duplicate_stands_in_for_what_is_gone(home: Home, archive: Path) -> None:
+    """What the archive doesn't have isn't known; another file of the run holds it."""
+    run = classify(home, archive)
+    expected = contents(archive)
+    (archive / "pack 0" / "kick 0000.wav").unlink()
+    told = bring_in(home, run)
+    assert (told["filed"], told["known"], told["problems"]) == (24, 1, [])
+    home.assert_exactly(expected)

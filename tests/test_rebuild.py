@@ -165,6 +165,7 @@ def test_a_source_that_changed_is_named_and_left_out(desk: Desk, tmp_path: Path)
     other.folder.mkdir()
     desk.run_folder = other.classify(archive)
     (archive / "pack 0" / "kick 0000.wav").unlink()
+    (archive / "pack 6" / "same.wav").unlink()  # its duplicate
     (archive / "pack 1" / "snare 0001.wav").write_bytes(b"other")
     slyly = archive / "pack 2" / "hat 0002.wav"
     found = slyly.stat()
@@ -317,3 +318,18 @@ def test_a_file_in_a_folders_place_costs_only_what_goes_there(tmp_path: Path) ->
     assert maker.make(str(source), seen, "Kick/a.wav") is True
     outcome = maker.make(str(source), seen, "Kick/a.wav/kick.wav")
     assert outcome == Problem("a file stands where its folder should be")
+
+
+def test_a_duplicate_stands_in_for_what_is_gone(desk: Desk, tmp_path: Path) -> None:
+    """Its content is filed where the first of it would have been; the manifest names the duplicate."""
+    archive = tmp_path / "archive"
+    shutil.copytree(desk.archive, archive)
+    desk.run_folder = Desk(tmp_path).classify(archive)
+    (archive / "pack 0" / "kick 0000.wav").unlink()
+    folder, told = rebuild(desk)
+    assert (told["files"], told["duplicates"], told["problems"]) == (60, 1, [])
+    row = next(row for row in manifested(folder) if row["path"] == "Kick/kick 0000.wav")
+    assert row["source"] == str(archive / "pack 6" / "same.wav")
+    assert (folder / row["path"]).read_bytes() == Path(row["source"]).read_bytes()
+    again, told = rebuild(desk)
+    assert (again, told["made"], told["files"]) == (folder, 0, 60)
