@@ -171,3 +171,15 @@ def test_a_duplicate_stands_in_for_what_is_gone(home: Home, archive: Path) -> No
     told = bring_in(home, run)
     assert (told["filed"], told["known"], told["problems"]) == (24, 1, [])
     home.assert_exactly(expected)
+
+
+def test_what_stands_in_the_archive_unfiled_stays_there(home: Home, archive: Path) -> None:
+    """Also where the archive's root is a link: a run's paths lead to the folder itself."""
+    home.archive.rename(home.folder / "disk")
+    home.archive.symlink_to(home.folder / "disk")
+    home.drumwatchd("scan")
+    drums.write(home.folder / "disk" / "mine" / "kick.wav", "kick")
+    run = classify(home, home.folder / "disk")
+    told = bring_in(home, run, "--mode", "move", code=3)
+    assert "stands in the archive" in told["problems"][0]["reason"]
+    assert (home.folder / "disk" / "mine" / "kick.wav").exists()

@@ -201,7 +201,7 @@ def _source(run: RunFolder, record: Record, path: str, archive: Archive) -> Sour
     source = look(path, root if place.path else os.path.dirname(root))
     if source is None:
         raise SourceChangedError("it is gone", path=path)
-    if path.startswith(archive.settings.root.rstrip("/") + "/"):
+    if path.startswith(os.path.realpath(archive.settings.root).rstrip("/") + "/"):
         raise SourceChangedError("it stands in the archive, where nobody filed it", path=path)
     if source.size != seen.size or digest_source(source, run.about.algorithm) != seen.digest:
         raise SourceChangedError("it changed since it was judged", path=path)
