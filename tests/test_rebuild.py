@@ -16,8 +16,11 @@ from pathlib import Path
 import pytest
 
 from batches import Desk, grown, results, snapshot
+from drumwatchd.batch.judging import judge_for
 from drumwatchd.batch.placing import Maker, Problem
+from drumwatchd.batch.rebuild import Wanted, about
 from drumwatchd.batch.records import Place, Seen
+from drumwatchd.batch.run_folder import open_run
 from home import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -333,3 +336,12 @@ def test_a_duplicate_stands_in_for_what_is_gone(desk: Desk, tmp_path: Path) -> N
     assert (folder / row["path"]).read_bytes() == Path(row["source"]).read_bytes()
     again, told = rebuild(desk)
     assert (again, told["made"], told["files"]) == (folder, 0, 60)
+
+
+def test_labels_that_are_named_are_another_wish(desk: Desk) -> None:
+    """Named, they leave no folder to a label of the owner's own: two folders, never one with both."""
+    run = open_run(desk.run_folder)
+    labels = run.about.targets
+    wishes = [judge_for(run.about, threshold=0.7, labels=one) for one in ((), labels)]
+    assert wishes[0] != wishes[1]
+    assert about(run, wishes[0], Wanted("copy")) != about(run, wishes[1], Wanted("copy"))

@@ -31,14 +31,17 @@ from drumwatchd.batch.judging import Judge, Judged
 from drumwatchd.batch.left_out import LeftOut, StandIns, instead
 from drumwatchd.batch.placing import Maker, Mode, Problem
 from drumwatchd.batch.records import Record, full_path
-from drumwatchd.batch.run_folder import RunFolder, read_summary
+from drumwatchd.batch.run_folder import (
+    MADE_OF_NAME,
+    ORGANIZED_PREFIX,
+    RunFolder,
+    read_summary,
+)
 from drumwatchd.batch.tables import Tables
 from drumwatchd.batch.unique import Names
 from drumwatchd.errors import RunError
 from drumwatchd.files import fsync_folder, write_atomically
 
-PREFIX = "Organized_"
-ABOUT_NAME = "rebuild.json"
 SCHEMA = 1
 
 
@@ -147,6 +150,7 @@ def about(run: RunFolder, judge: Judge, wanted: Wanted) -> dict[str, Any]:
         "journal_sha256": read_summary(run)["journal_sha256"],
         "threshold": judge.threshold,
         "targets": list(judge.targets),
+        "only_targets": judge.only_targets,
         "overrides_sha256": hashlib.sha256(overrides).hexdigest() if judge.overrides else None,
         **asdict(wanted),
     }
@@ -154,11 +158,13 @@ def about(run: RunFolder, judge: Judge, wanted: Wanted) -> dict[str, Any]:
 
 def folder_for(out: Path, made_of: dict[str, Any], now: float) -> Path:
     """The organised folder of just this, whole or begun; else the name of a new one."""
-    for path in sorted(out.glob(f"{PREFIX}*")) + sorted(out.glob(f".{PREFIX}*.part")):
+    for path in sorted(out.glob(f"{ORGANIZED_PREFIX}*")) + sorted(
+        out.glob(f".{ORGANIZED_PREFIX}*.part")
+    ):
         with suppress(OSError, ValueError):
-            if json.loads((path / ABOUT_NAME).read_bytes()) == made_of:
+            if json.loads((path / MADE_OF_NAME).read_bytes()) == made_of:
                 return path
-    name = PREFIX + time.strftime("%Y%m%d_%H%M%S", time.localtime(now))
+    name = ORGANIZED_PREFIX + time.strftime("%Y%m%d_%H%M%S", time.localtime(now))
     path, number = out / name, 2
     while path.exists() or _hidden(path).exists():
         path, number = out / f"{name}-{number}", number + 1
@@ -192,7 +198,7 @@ def rebuild(
     try:
         (folder / MANIFEST_FOLDER).mkdir(parents=True, exist_ok=True)
         made_of = json.dumps(about(run, judge, wanted), indent=2)
-        write_atomically(str(folder / ABOUT_NAME), made_of + "\n")
+        write_atomically(str(folder / MADE_OF_NAME), made_of + "\n")
         with Tables(folder / MANIFEST_FOLDER) as tables:
             # One thread: where files are small, several pay more for taking turns than they gain.
             maker = Maker(str(folder), wanted.mode, run.about.algorithm)
