@@ -314,6 +314,21 @@ def test_a_journal_that_isnt_the_one_of_its_summary_is_refused(tmp_path: Path) -
         run_folder.open_run(tmp_path)
 
 
+def test_what_somebody_edited_of_a_run_is_damage(desk: Desk) -> None:
+    """One line that says so; a new run isn't stopped by an old one."""
+    archive = grown(desk.folder / "archive", 2)
+    run = desk.classify(archive)
+    for name, part in (("summary.json", "labels"), ("run.json", "judgement")):
+        said = json.loads((run / name).read_bytes())
+        (run / name).write_text(json.dumps(said | {part: {}} if part == "judgement" else {
+            key: value for key, value in said.items() if key != part
+        }))  # fmt: skip
+        done = desk.run("rebuild", run, "--out", desk.out, code=2)
+        assert "the run is damaged" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert desk.classify(archive) != run
+
+
 def test_a_crash_and_a_hang_cost_one_file_each(tmp_path: Path) -> None:
     """The worker is replaced; the files beside are judged."""
     archive = grown(tmp_path / "archive", 5)

@@ -265,6 +265,7 @@ def _read_about(path: Path) -> About:
             str(said["version"]),
         )  # fmt: skip
         found.canonical_of, found.targets, found.threshold, found.model  # noqa: B018 - are they there?
+        found.judgement["use_names"]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError("the run is damaged", path=str(path / ABOUT_NAME)) from error
     return found
