@@ -129,15 +129,17 @@ class Pipeline:
 
     @contextlib.contextmanager
     def _alone_with(self, digest: str) -> Iterator[bool]:
-        """Whether no other thread is at this content; if so, keep them off it meanwhile."""
+        """Whether no other thread or process is at this content; if so, keep them off it meanwhile."""
         with self._working_lock:
-            alone = digest not in self._working
-            self._working.add(digest)
+            alone = digest not in self._working and self._index.turns.take(digest)
+            if alone:
+                self._working.add(digest)
         try:
             yield alone
         finally:
             if alone:
                 with self._working_lock:
+                    self._index.turns.give_back(digest)
                     self._working.discard(digest)
 
     def _follow_edit(self, source: Source, digest: str) -> None:
@@ -295,10 +297,16 @@ class Pipeline:
 
     def recover(self) -> int:
         """Bring every row that a crash left in work to its end; return how many there were."""
-        rows = self._index.rows_in("claimed", "placing")
-        for row in rows:
-            self.recover_row(row)
-        return len(rows)
+        count = 0
+        for row in self._index.rows_in("claimed", "placing"):
+            with self._alone_with(row.digest) as alone:
+                if not alone:
+                    continue  # an import is at it right now
+                now = self._index.row_of(row.digest)  # or was, a moment ago
+                if now is not None and now.state in ("claimed", "placing"):
+                    self.recover_row(now)
+                    count += 1
+        return count
 
     def recover_row(self, row: Row) -> None:
         """Finish a placement that was made, else free the source to be taken again."""

@@ -19,7 +19,7 @@ from drumwatchd.batch import run_folder
 from drumwatchd.batch.classify import Hands, classify
 from drumwatchd.batch.journal import Journal
 from drumwatchd.batch.pool import Processes
-from drumwatchd.batch.records import Place, Seen, line_of
+from drumwatchd.batch.records import Place, Seen, line_of, read_line
 from drumwatchd.batch.work import Trouble
 from drumwatchd.errors import RunError
 
@@ -216,6 +216,7 @@ def test_a_root_may_be_a_file_and_results_below_a_root_are_passed_over(tmp_path:
     archive = grown(tmp_path / "archive", 3)
     out = archive / "out"
     shutil.copytree(archive / "pack 1", out / "Organized_1" / "Snare")
+    (out / "Organized_1" / "rebuild.json").write_text("{}")
     one = shutil.copy(archive / "pack 0" / "kick 0000.wav", tmp_path / "one.wav")
     run, ended, progress = run_in_process(out, [archive, Path(one)], lambda: None)
     assert [(r["root"], r["path"]) for r in results(run.path)] == [
@@ -223,6 +224,38 @@ def test_a_root_may_be_a_file_and_results_below_a_root_are_passed_over(tmp_path:
         (1, ""),
     ]  # fmt: skip
     assert (progress.told, progress.advanced, ended.tally.duplicates) == ([(0, 4)], 4, 1)
+
+
+def test_a_pack_may_be_called_like_a_run(tmp_path: Path) -> None:
+    """`classify archive --out archive`: only folders that runs and rebuilds made are passed over."""
+    archive = grown(tmp_path / "archive", 3)
+    (archive / "pack 0").rename(archive / "run_dmc")
+    (archive / "pack 1").rename(archive / "Organized_by_me")
+    (archive / "pack 2" / "hat 0002.wav").rename(archive / "run_hat.wav")
+    run, _, _ = run_in_process(archive, [archive], lambda: None)
+    assert [r["path"] for r in results(run.path)] == [
+        "Organized_by_me/snare 0001.wav", "run_dmc/kick 0000.wav", "run_hat.wav",
+    ]  # fmt: skip
+
+
+def test_a_line_of_a_journal_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+    """Out of its root, or to no digest; also where an earlier run is only asked what it knows."""
+    archive = grown(tmp_path / "archive", 1)
+    run, _, _ = run_in_process(tmp_path / "out", [archive], lambda: None)
+    line = json.loads(run.journal.read_bytes())
+    changed = [
+        {"path": "../other.wav"}, {"path": "a/../../other.wav"}, {"path": "/etc/other.wav"},
+        {"root": -1}, {"digest": "kick"}, {"digest": 5}, {"path": None}, {"path": "a\0.wav"},
+    ]  # fmt: skip
+    for one in changed:
+        with pytest.raises(ValueError, match="not a record"):
+            read_line(json.dumps(line | one).encode())
+    assert read_line(json.dumps(line | {"path": "a..b/..wav"}).encode()).seen.size > 0
+    about = run.about
+    (run.path / "summary.json").write_text("{}")
+    run.journal.write_text(json.dumps(line | {"digest": "kick"}) + "\n")
+    again, ended, _ = run_in_process(tmp_path / "out", [archive], lambda: None)
+    assert (again.path != run.path, again.about, ended.reused) == (True, about, 0)
 
 
 def test_a_run_of_other_settings_isnt_gone_on_with(tmp_path: Path) -> None:
@@ -279,6 +312,21 @@ def test_a_journal_that_isnt_the_one_of_its_summary_is_refused(tmp_path: Path) -
         run_folder.open_run(run.path)
     with pytest.raises(RunError, match="no run of classify"):
         run_folder.open_run(tmp_path)
+
+
+def test_what_somebody_edited_of_a_run_is_damage(desk: Desk) -> None:
+    """One line that says so; a new run isn't stopped by an old one."""
+    archive = grown(desk.folder / "archive", 2)
+    run = desk.classify(archive)
+    for name, part in (("summary.json", "labels"), ("run.json", "judgement")):
+        said = json.loads((run / name).read_bytes())
+        (run / name).write_text(json.dumps(said | {part: {}} if part == "judgement" else {
+            key: value for key, value in said.items() if key != part
+        }))  # fmt: skip
+        done = desk.run("rebuild", run, "--out", desk.out, code=2)
+        assert "the run is damaged" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert desk.classify(archive) != run
 
 
 def test_a_crash_and_a_hang_cost_one_file_each(tmp_path: Path) -> None:

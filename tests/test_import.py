@@ -161,3 +161,25 @@ def test_a_run_of_another_digest_is_refused(home: Home, archive: Path) -> None:
     run = classify(home, archive)
     home.configure(index='hash_algorithm = "md5"')
     assert "classify anew" in home.drumwatchd("import", str(run), check=2).stderr
+
+
+def test_a_duplicate_stands_in_for_what_is_gone(home: Home, archive: Path) -> None:
+    """What the archive doesn't have isn't known; another file of the run holds it."""
+    run = classify(home, archive)
+    expected = contents(archive)
+    (archive / "pack 0" / "kick 0000.wav").unlink()
+    told = bring_in(home, run)
+    assert (told["filed"], told["known"], told["problems"]) == (24, 1, [])
+    home.assert_exactly(expected)
+
+
+def test_what_stands_in_the_archive_unfiled_stays_there(home: Home, archive: Path) -> None:
+    """Also where the archive's root is a link: a run's paths lead to the folder itself."""
+    home.archive.rename(home.folder / "disk")
+    home.archive.symlink_to(home.folder / "disk")
+    home.drumwatchd("scan")
+    drums.write(home.folder / "disk" / "mine" / "kick.wav", "kick")
+    run = classify(home, home.folder / "disk")
+    told = bring_in(home, run, "--mode", "move", code=3)
+    assert "stands in the archive" in told["problems"][0]["reason"]
+    assert (home.folder / "disk" / "mine" / "kick.wav").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,16 @@ def test_overrides_name_no_place_outside(tmp_path: Path, label: str) -> None:
     path.write_text(f'{{"hash": "ab", "correct_label": "{label}"}}\n')
     with pytest.raises(UsageError, match="line 1"):
         read_overrides(path)
+
+
+def test_overrides_in_another_spelling_are_the_same_label(tmp_path: Path) -> None:
+    """As `overrides import` takes them; a label of the owner's own is as it was spelled first."""
+    path = tmp_path / "said.jsonl"
+    words = ["kick", "MISC", "Gongs", "gongs", "Caf\u00e9", "Cafe\u0301"]
+    lines = [json.dumps({"hash": f"{n}", "correct_label": w}) for n, w in enumerate(words)]
+    path.write_text("\n".join(lines))
+    wanted = ["Kick", "misc", "Gongs", "Gongs", "Caf\u00e9", "Caf\u00e9"]
+    assert list(read_overrides(path).values()) == wanted
 
 
 def test_no_two_files_get_one_name() -> None:

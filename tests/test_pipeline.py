@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +72,46 @@ def test_other_modes_leave_the_source_and_remember_it(mode: str, house: House, d
     assert Path(source.path).read_bytes() == b"boom"
     assert house.files() == ({} if mode == "none" else {"Kick/bd.wav": b"boom"})
     assert house.index.is_remembered(source)
+
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from drumwatchd.files import look
+from drumwatchd.index.store import open_index
+from house import House
+
+index_path, root, inbox, path = sys.argv[1:]
+index = open_index(index_path, "sha256")
+house = House.__new__(House)
+house.root, house.index, house.inbox, house.ear = Path(root), index, Path(inbox), None
+house.set_mode("move")
+print(house.pipeline.recover(), house.process(look(path, inbox)).value)
+index.close()
+"""
+
+
+def elsewhere(house: House, source: Source) -> str:
+    """What another process that starts now recovers, and makes of a source."""
+    arguments = [house.index.path, str(house.root), str(house.inbox), source.path]
+    folders = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, *arguments], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": folders}, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_what_another_process_has_in_work_is_left_to_it(house: House, drop: Drop) -> None:
+    """An import beside the daemon: neither takes what the other is at for a crash's leavings."""
+    first, second = drop("a.wav", b"boom"), drop("b.wav", b"boom")
+    told: list[str] = []
+    house.ear.meanwhile = lambda: told.append(elsewhere(house, second))
+    assert house.process(first) is Outcome.FILED
+    assert told == ["0 later"]
+    assert house.files() == {"Kick/a.wav": b"boom"}
+    assert elsewhere(house, second) == "0 duplicate"
 
 
 def test_same_name_other_content_gets_a_suffix(house: House, drop: Drop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import json
 import os
 import resource
@@ -15,6 +16,11 @@ from pathlib import Path
 import pytest
 
 from batches import Desk, grown, results, snapshot
+from drumwatchd.batch.judging import judge_for
+from drumwatchd.batch.placing import Maker, Problem
+from drumwatchd.batch.rebuild import Wanted, about
+from drumwatchd.batch.records import Place, Seen
+from drumwatchd.batch.run_folder import open_run
 from home import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -162,6 +168,7 @@ def test_a_source_that_changed_is_named_and_left_out(desk: Desk, tmp_path: Path)
     other.folder.mkdir()
     desk.run_folder = other.classify(archive)
     (archive / "pack 0" / "kick 0000.wav").unlink()
+    (archive / "pack 6" / "same.wav").unlink()  # its duplicate
     (archive / "pack 1" / "snare 0001.wav").write_bytes(b"other")
     slyly = archive / "pack 2" / "hat 0002.wav"
     found = slyly.stat()
@@ -278,3 +285,63 @@ def test_a_damaged_run_makes_nothing(desk: Desk) -> None:
     done = desk.run("rebuild", desk.run_folder, "--out", desk.out, code=2)
     assert "damaged" in done.stderr
     assert not desk.out.exists()
+
+
+def test_what_stands_there_needs_its_original_no_more(desk: Desk, tmp_path: Path) -> None:
+    """The originals may go once they are filed; a repeated rebuild keeps files and manifests."""
+    archive = tmp_path / "archive"
+    shutil.copytree(desk.archive, archive)
+    desk.run_folder = Desk(tmp_path).classify(archive)
+    folder, _ = rebuild(desk)
+    before = manifested(folder)
+    shutil.rmtree(archive / "pack 0")
+    (archive / "pack 1" / "snare 0001.wav").write_bytes(b"newer")
+    _, told = rebuild(desk)
+    assert (told["files"], told["made"], told["problems"]) == (60, 0, [])
+    assert manifested(folder) == before
+
+
+def test_a_file_that_cant_be_read_is_left_out_alone(tmp_path: Path) -> None:
+    """A bad spot of its disk, after it was opened, isn't the fault of the folder."""
+    source = "/proc/self/mem"  # opens as a regular file; nothing can be read at its beginning
+    found = os.stat(source)
+    seen = Seen(Place(0, ""), found.st_size, found.st_mtime_ns, "00")
+    outcome = Maker(str(tmp_path), "copy", "sha256").make(source, seen, "Kick/mem.wav")
+    assert outcome == Problem("it can't be read (Input/output error)")
+    assert list((tmp_path / "Kick").iterdir()) == []
+
+
+def test_a_file_in_a_folders_place_costs_only_what_goes_there(tmp_path: Path) -> None:
+    """Two roots of one name may hold a file and a folder of one name."""
+    source = tmp_path / "kick.wav"
+    source.write_bytes(b"kick")
+    found = source.stat()
+    seen = Seen(Place(0, ""), 4, found.st_mtime_ns, hashlib.sha256(b"kick").hexdigest())
+    maker = Maker(str(tmp_path / "made"), "copy", "sha256")
+    assert maker.make(str(source), seen, "Kick/a.wav") is True
+    outcome = maker.make(str(source), seen, "Kick/a.wav/kick.wav")
+    assert outcome == Problem("a file stands where its folder should be")
+
+
+def test_a_duplicate_stands_in_for_what_is_gone(desk: Desk, tmp_path: Path) -> None:
+    """Its content is filed where the first of it would have been; the manifest names the duplicate."""
+    archive = tmp_path / "archive"
+    shutil.copytree(desk.archive, archive)
+    desk.run_folder = Desk(tmp_path).classify(archive)
+    (archive / "pack 0" / "kick 0000.wav").unlink()
+    folder, told = rebuild(desk)
+    assert (told["files"], told["duplicates"], told["problems"]) == (60, 1, [])
+    row = next(row for row in manifested(folder) if row["path"] == "Kick/kick 0000.wav")
+    assert row["source"] == str(archive / "pack 6" / "same.wav")
+    assert (folder / row["path"]).read_bytes() == Path(row["source"]).read_bytes()
+    again, told = rebuild(desk)
+    assert (again, told["made"], told["files"]) == (folder, 0, 60)
+
+
+def test_labels_that_are_named_are_another_wish(desk: Desk) -> None:
+    """Named, they leave no folder to a label of the owner's own: two folders, never one with both."""
+    run = open_run(desk.run_folder)
+    labels = run.about.targets
+    wishes = [judge_for(run.about, threshold=0.7, labels=one) for one in ((), labels)]
+    assert wishes[0] != wishes[1]
+    assert about(run, wishes[0], Wanted("copy")) != about(run, wishes[1], Wanted("copy"))

@@ -13,7 +13,8 @@ import pytest
 import drums
 import pupil
 from drumwatchd.analysis import model_store
-from drumwatchd.analysis.model_card import read_card
+from drumwatchd.analysis.head import read_head
+from drumwatchd.analysis.model_card import read_card, shipped_model
 from drumwatchd.errors import UsageError
 from drumwatchd.training.progress import Progress
 from drumwatchd.training.retrain import RetrainSettings
@@ -168,3 +169,19 @@ def test_without_an_index_there_is_nothing_to_learn(school: Path, tmp_path: Path
     home = Home(tmp_path / "home")
     with pytest.raises(UsageError, match="no index yet"):
         pupil.invoke("retrain", str(school / "corpus"), "--config", str(home.config))
+
+
+def test_only_its_own_folders_are_cleared_away(tmp_path: Path) -> None:
+    """The cache is a folder that somebody named; a folder `retrain` in it may hold other things."""
+    from drumwatchd.training.network_training import NetworkSettings
+    from drumwatchd.training.taught import teach
+    from drumwatchd.training.whole_network import _working_folder
+
+    base = read_card(shipped_model())
+    assert base.head is not None
+    taught = teach([], base, read_head(base, base.head), str(tmp_path), ("Kick",))
+    (tmp_path / "retrain" / "my samples").mkdir(parents=True)
+    (tmp_path / "retrain" / "0123456789abcdef").mkdir()  # of an earlier run, with other corrections
+    with _working_folder(NetworkSettings("corpus", cache=tmp_path), base, taught) as work:
+        found = {path.name for path in (tmp_path / "retrain").iterdir()}
+        assert found == {"my samples", work.name, "lock"}

@@ -5,7 +5,8 @@ Pure Python: the daemon's own process and the commands read labels without numpy
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 
 from drumwatchd.analysis.result import Verdict
 
@@ -42,6 +43,17 @@ def name_problem(name: str) -> str | None:
     if len(encoded) > LONGEST_LABEL_BYTES:
         return "is too long"
     return "is a folder of the system" if name.casefold() in NEVER_LABELS else None
+
+
+def caseless(text: str) -> str:
+    """The same for all spellings that a file system which ignores case takes for one name."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def spelled(word: str, known: Iterable[str]) -> str | None:
+    """The known name that somebody means by a word in another spelling."""
+    wanted = caseless(word)
+    return next((name for name in known if caseless(name) == wanted), None)
 
 
 def target_of(

@@ -7,7 +7,6 @@ them is a label of the owner's own, by its name.
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from drumwatchd.analysis.labels import (
     FINE_LABELS,
     MISC,
     name_problem,
+    spelled,
     target_of,
 )
 from drumwatchd.errors import UsageError
@@ -46,12 +46,12 @@ class Classes:
         """
         if folder in self.targets or folder == MISC:
             return folder
-        known = _spelled(folder, (*self.targets, MISC))
+        known = spelled(folder, (*self.targets, MISC))
         if known is not None:
             return known
         if not self.own_folders or name_problem(folder) is not None:
             return None
-        return _spelled(folder, FINE_LABELS) or folder
+        return spelled(folder, FINE_LABELS) or folder
 
     def folder_of(self, label: str) -> str:
         """The folder that a corrected sample is filed in.
@@ -77,7 +77,7 @@ class Classes:
         """
         own = self.own()
         known = [*FINE_LABELS, MISC, *own]
-        found = word if word in known else _spelled(word, known)
+        found = word if word in known else spelled(word, known)
         if found is not None:
             return found
         raise UsageError(f"there is no label {word!r}", hint=self._hint(word, known))
@@ -100,12 +100,3 @@ class Classes:
                 yield from (entry.name for entry in entries if entry.is_dir())
         except OSError:
             return
-
-
-def _spelled(word: str, known: Sequence[str]) -> str | None:
-    wanted = _fold(word)
-    return next((name for name in known if _fold(name) == wanted), None)
-
-
-def _fold(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()

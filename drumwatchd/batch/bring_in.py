@@ -20,6 +20,7 @@ from drumwatchd.archive.archive import Archive
 from drumwatchd.archive.manifest import Manifests
 from drumwatchd.batch import journal
 from drumwatchd.batch.judging import Judge
+from drumwatchd.batch.left_out import LeftOut, StandIns, instead
 from drumwatchd.batch.records import Record, full_path
 from drumwatchd.batch.run_folder import RunFolder
 from drumwatchd.errors import DrumwatchdError, SourceChangedError
@@ -36,13 +37,18 @@ class BroughtIn:
         labels: files that were filed now, by label.
         known: files whose content the archive has already.
         unjudged: files that the run couldn't judge.
-        problems: files that were left out, each with its reason.
+        left: files that were left out, for which a duplicate may stand in.
     """
 
     labels: Counter[str] = field(default_factory=Counter)
     known: int = 0
     unjudged: int = 0
-    problems: list[tuple[str, str]] = field(default_factory=list)
+    left: StandIns = field(default_factory=StandIns)
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """Files that were left out, each with its reason."""
+        return self.left.problems
 
 
 class LaterManifests(Manifests):
@@ -110,18 +116,22 @@ def bring_in(
     memory = _Memory()
     # A sample that isn't in its place may have been moved by hand just now: the daemon will see.
     pipeline = Pipeline(index, archive, memory, _Sources(), lambda row: True)  # type: ignore[arg-type]
-    for _, _, record in journal.records(run.journal):
+    for begin, _, record in journal.records(run.journal):
         if record.error is not None:
             brought.unjudged += 1
-        elif record.duplicate_of is not None:
-            brought.known += 1  # the first of its content speaks for it
+        elif record.duplicate_of is None:
+            _take(run, begin, record, index, archive, pipeline, memory, judge, network, brought)
         else:
-            _take(run, record, index, archive, pipeline, memory, judge, network, brought)
+            brought.known += 1  # the first of its content speaks for it
+            if first := brought.left.first_of(record):
+                begin, record = first.begin, instead(run.journal, first.begin, record)
+                _take(run, begin, record, index, archive, pipeline, memory, judge, network, brought)
         yield 1
 
 
 def _take(
     run: RunFolder,
+    begin: int,
     record: Record,
     index: Index,
     archive: Archive,
@@ -131,14 +141,16 @@ def _take(
     network: str | None,
     brought: BroughtIn,
 ) -> None:
-    path = full_path(run.about.roots, record.seen.place)
+    path, digest = full_path(run.about.roots, record.seen.place), record.seen.digest or ""
     if _is_filed(record, path, index, archive):
         brought.known += 1
+        brought.left.found(digest)
         return
     try:
         source = _source(run, record, path, archive)
     except (SourceChangedError, OSError) as error:
-        brought.problems.append((path, str(getattr(error, "message", None) or error)))
+        reason = str(getattr(error, "message", None) or error)
+        brought.left.leave_out(digest, LeftOut(begin, path, reason))
         return
     judged = judge(record)
     analysis = record.analysis(judged.label, judged.folded, judged.confidence, judged.reason)
@@ -147,14 +159,16 @@ def _take(
     if result.outcome is Outcome.BLOCKED:
         assert isinstance(result.error, DrumwatchdError)
         raise result.error
-    row = index.row_of(record.seen.digest or "")
+    row = index.row_of(digest)
     if result.outcome is Outcome.FILED and row is not None and row.state == "filed":
         brought.labels[row.label or ""] += 1
+        brought.left.found(digest)
     elif result.outcome is Outcome.DUPLICATE:
         brought.known += 1
+        brought.left.found(digest)
     else:
-        reason = None if result.error is None else result.error.message
-        brought.problems.append((path, reason or _WHY[result.outcome]))
+        why = _WHY[result.outcome] if result.error is None else result.error.message
+        brought.left.leave_out(digest, LeftOut(begin, path, why))
 
 
 _WHY = {
@@ -187,7 +201,7 @@ def _source(run: RunFolder, record: Record, path: str, archive: Archive) -> Sour
     source = look(path, root if place.path else os.path.dirname(root))
     if source is None:
         raise SourceChangedError("it is gone", path=path)
-    if path.startswith(archive.settings.root.rstrip("/") + "/"):
+    if path.startswith(os.path.realpath(archive.settings.root).rstrip("/") + "/"):
         raise SourceChangedError("it stands in the archive, where nobody filed it", path=path)
     if source.size != seen.size or digest_source(source, run.about.algorithm) != seen.digest:
         raise SourceChangedError("it changed since it was judged", path=path)

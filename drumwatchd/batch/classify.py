@@ -25,7 +25,7 @@ from drumwatchd.batch.journal import Journal, line_at, records
 from drumwatchd.batch.ledger import Content, Found, Ledger
 from drumwatchd.batch.records import Place, Seen, full_path, line_of, read_line, said_in
 from drumwatchd.batch.results import write_results
-from drumwatchd.batch.run_folder import PREFIX, RunFolder, runs_in
+from drumwatchd.batch.run_folder import RunFolder, folders_of_ours, runs_in
 from drumwatchd.batch.tally import Tally
 from drumwatchd.batch.work import (
     OF_THE_NAME,
@@ -41,7 +41,6 @@ from drumwatchd.inbox.rescan import walk
 BLOCK_FILES = 64
 # So many blocks are with the executor at once, per worker.
 AHEAD = 3
-ORGANIZED_PREFIX = "Organized_"
 
 
 class Progress(Protocol):
@@ -379,7 +378,7 @@ def _files_below(
         found = os.lstat(root)
         yield Found(Place(number, ""), found.st_size, found.st_mtime_ns)
         return
-    ours = tuple(os.path.join(out, prefix) for prefix in (PREFIX, ORGANIZED_PREFIX))
+    ours = tuple(f"{folder}/" for folder in folders_of_ours(out))
     for source in walk(root, ignored, walked):
         if not source.path.startswith(ours):
             path = source.path[len(root) :].lstrip("/")

@@ -131,6 +131,12 @@ def records(path: Path) -> Iterator[tuple[int, int, Record]]:
         raise RunError(f"the run can't be read ({error.strerror})", path=str(path)) from error
 
 
+def record_at(path: Path, begin: int) -> Record:
+    """The record of the line that begins there, of a journal that was read before."""
+    with path.open("rb") as stream:
+        return read_line(line_at(stream.fileno(), begin))
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a journal."""
     total = hashlib.sha256()

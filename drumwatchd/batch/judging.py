@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drumwatchd.analysis.labels import FINE_LABELS, MISC, judge, name_problem, target_of
+from drumwatchd.analysis.labels import (
+    FINE_LABELS,
+    MISC,
+    caseless,
+    judge,
+    name_problem,
+    spelled,
+    target_of,
+)
 from drumwatchd.analysis.verdicts import is_by_sound
 from drumwatchd.batch.records import Record
 from drumwatchd.batch.run_folder import About
@@ -113,9 +121,9 @@ def judge_for(
 
 
 def _resolved(word: str) -> str:
-    for label in FINE_LABELS:
-        if label.casefold() == word.casefold():
-            return label
+    label = spelled(word, FINE_LABELS)
+    if label is not None:
+        return label
     raise UsageError(f"there is no label {word!r}", hint="name some of the 34, as Kick,Snare,Rim")
 
 
@@ -126,6 +134,7 @@ def read_overrides(path: Path) -> dict[str, str]:
         UsageError: it can't be read; the line is named.
     """
     said = {}
+    spelling = {caseless(label): label for label in (*FINE_LABELS, MISC)}
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -135,11 +144,12 @@ def read_overrides(path: Path) -> dict[str, str]:
             continue
         try:
             read = json.loads(line)
-            digest, label = str(read["hash"]).lower(), str(read["correct_label"])
+            digest, word = str(read["hash"]).lower(), str(read["correct_label"])
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f'line {number} isn\'t {{"hash": …, "correct_label": …}}', path=str(path)
             ) from error
+        label = spelling.setdefault(caseless(word), word)  # two spellings are no two folders
         if label != MISC and (problem := name_problem(label)):
             raise UsageError(f"line {number}: a label that {problem}", path=str(path))
         said[digest] = label

@@ -58,14 +58,16 @@ class Maker:
             raise
 
     def _make(self, source: str, seen: Seen, relative: str) -> bool:
-        found = _as_judged(source, seen)
+        target = os.path.join(self._folder, relative)
+        try:
+            found = _as_judged(source, seen)
+        except Left:
+            if self._keeps(seen, target):
+                return False  # it was made before, and its original may go
+            raise
         if self._mode == "none":
             return False
-        target = os.path.join(self._folder, relative)
-        folder = os.path.dirname(target)
-        if folder not in self._made:
-            os.makedirs(folder, exist_ok=True)
-            self._made.add(folder)
+        self._make_folder(os.path.dirname(target))
         try:
             self._put(source, found, seen, target)
         except FileExistsError:
@@ -76,6 +78,15 @@ class Maker:
             os.unlink(target)
             self._put(source, found, seen, target)
         return True
+
+    def _make_folder(self, folder: str) -> None:
+        if folder in self._made:
+            return
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except FileExistsError:
+            raise Left("a file stands where its folder should be") from None
+        self._made.add(folder)
 
     def _put(self, source: str, found: os.stat_result, seen: Seen, target: str) -> None:
         if self._mode == "symlink":
@@ -118,7 +129,7 @@ class Maker:
         """
         digest = hashlib.new(self._algorithm, usedforsecurity=False)
         begin, size = 0, min(seen.size + 1, CHUNK_BYTES)
-        while chunk := os.read(reading, size):
+        while chunk := _read(reading, size):
             digest.update(chunk)
             _write(writing, chunk)
             if os.pread(writing, len(chunk), begin) != chunk:
@@ -135,6 +146,13 @@ class Maker:
             return stat.S_ISLNK(there.st_mode) and os.readlink(target) == source
         if self._mode == "hardlink":
             return os.path.samestat(found, there)
+        return self._keeps(seen, target)
+
+    def _keeps(self, seen: Seen, target: str) -> bool:
+        """Whether a file of its own stands there, with the content that was judged."""
+        if self._mode not in ("copy", "hardlink") or not os.path.lexists(target):
+            return False
+        there = os.lstat(target)
         if not stat.S_ISREG(there.st_mode) or there.st_size != seen.size:
             return False
         with _closing(open_regular(target)) as descriptor:
@@ -146,6 +164,13 @@ class Maker:
         while chunk := os.read(descriptor, CHUNK_BYTES):
             digest.update(chunk)
         return digest.hexdigest()
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    try:
+        return os.read(descriptor, size)
+    except OSError as error:  # a bad spot of one file's disk; the others are read
+        raise Left(f"it can't be read ({error.strerror})") from error
 
 
 def _write(descriptor: int, content: bytes) -> None:

@@ -28,16 +28,20 @@ from drumwatchd.archive.marker import MANIFEST_FOLDER
 from drumwatchd.archive.naming import render
 from drumwatchd.batch import journal
 from drumwatchd.batch.judging import Judge, Judged
+from drumwatchd.batch.left_out import LeftOut, StandIns, instead
 from drumwatchd.batch.placing import Maker, Mode, Problem
 from drumwatchd.batch.records import Record, full_path
-from drumwatchd.batch.run_folder import RunFolder, read_summary
+from drumwatchd.batch.run_folder import (
+    MADE_OF_NAME,
+    ORGANIZED_PREFIX,
+    RunFolder,
+    read_summary,
+)
 from drumwatchd.batch.tables import Tables
 from drumwatchd.batch.unique import Names
 from drumwatchd.errors import RunError
 from drumwatchd.files import fsync_folder, write_atomically
 
-PREFIX = "Organized_"
-ABOUT_NAME = "rebuild.json"
 SCHEMA = 1
 
 
@@ -59,12 +63,14 @@ class Plan:
     """One file's way.
 
     Attributes:
+        begin: of the line in the journal that speaks for its content.
         record: of the file.
         judged: as what it is filed.
         source: where it stands, absolute.
         relative: where it goes, below the organised folder.
     """
 
+    begin: int
     record: Record
     judged: Judged
     source: str
@@ -80,33 +86,44 @@ class Rebuilt:
         made: files that were made now; the others stood there already.
         duplicates: files left out, for their content is there.
         unjudged: files left out, for the run couldn't judge them.
-        problems: files left out, each with its reason.
+        left: files left out for another reason, for which a duplicate may stand in.
     """
 
     labels: Counter[str] = field(default_factory=Counter)
     made: int = 0
     duplicates: int = 0
     unjudged: int = 0
-    problems: list[tuple[str, str]] = field(default_factory=list)
+    left: StandIns = field(default_factory=StandIns)
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """Files left out, each with its reason."""
+        return self.left.problems
 
 
 def plans(run: RunFolder, judge: Judge, wanted: Wanted, rebuilt: Rebuilt) -> Iterator[Plan]:
     """Where each file goes, in the order of the run; the same each time.
 
+    A duplicate goes where the first of its content would have gone, if that was left out.
+
     Raises:
         RunError: the run can't be read.
     """
     roots, names = run.about.roots, Names()
-    for _, _, record in journal.records(run.journal):
+    for begin, _, record in journal.records(run.journal):
+        source = full_path(roots, record.seen.place)
         if record.error is not None:
             rebuilt.unjudged += 1
         elif record.duplicate_of is not None:
             rebuilt.duplicates += 1
+            if first := rebuilt.left.first_of(record):
+                record = instead(run.journal, first.begin, record)
+                yield Plan(first.begin, record, judge(record), source, first.relative)
         else:
-            judged, source = judge(record), full_path(roots, record.seen.place)
+            judged = judge(record)
             pack = _pack(roots, record, wanted.mirror)
             relative = names.free(_name(judged.label, pack, source))
-            yield Plan(record, judged, source, relative)
+            yield Plan(begin, record, judged, source, relative)
 
 
 def _pack(roots: tuple[str, ...], record: Record, mirror: bool) -> str:
@@ -133,6 +150,7 @@ def about(run: RunFolder, judge: Judge, wanted: Wanted) -> dict[str, Any]:
         "journal_sha256": read_summary(run)["journal_sha256"],
         "threshold": judge.threshold,
         "targets": list(judge.targets),
+        "only_targets": judge.only_targets,
         "overrides_sha256": hashlib.sha256(overrides).hexdigest() if judge.overrides else None,
         **asdict(wanted),
     }
@@ -140,11 +158,13 @@ def about(run: RunFolder, judge: Judge, wanted: Wanted) -> dict[str, Any]:
 
 def folder_for(out: Path, made_of: dict[str, Any], now: float) -> Path:
     """The organised folder of just this, whole or begun; else the name of a new one."""
-    for path in sorted(out.glob(f"{PREFIX}*")) + sorted(out.glob(f".{PREFIX}*.part")):
+    for path in sorted(out.glob(f"{ORGANIZED_PREFIX}*")) + sorted(
+        out.glob(f".{ORGANIZED_PREFIX}*.part")
+    ):
         with suppress(OSError, ValueError):
-            if json.loads((path / ABOUT_NAME).read_bytes()) == made_of:
+            if json.loads((path / MADE_OF_NAME).read_bytes()) == made_of:
                 return path
-    name = PREFIX + time.strftime("%Y%m%d_%H%M%S", time.localtime(now))
+    name = ORGANIZED_PREFIX + time.strftime("%Y%m%d_%H%M%S", time.localtime(now))
     path, number = out / name, 2
     while path.exists() or _hidden(path).exists():
         path, number = out / f"{name}-{number}", number + 1
@@ -178,7 +198,7 @@ def rebuild(
     try:
         (folder / MANIFEST_FOLDER).mkdir(parents=True, exist_ok=True)
         made_of = json.dumps(about(run, judge, wanted), indent=2)
-        write_atomically(str(folder / ABOUT_NAME), made_of + "\n")
+        write_atomically(str(folder / MADE_OF_NAME), made_of + "\n")
         with Tables(folder / MANIFEST_FOLDER) as tables:
             # One thread: where files are small, several pay more for taking turns than they gain.
             maker = Maker(str(folder), wanted.mode, run.about.algorithm)
@@ -196,9 +216,12 @@ def rebuild(
 
 
 def _note(plan: Plan, outcome: bool | Problem, tables: Tables, rebuilt: Rebuilt) -> None:
+    digest = plan.record.seen.digest or ""
     if isinstance(outcome, Problem):
-        rebuilt.problems.append((plan.source, outcome.reason))
+        left = LeftOut(plan.begin, plan.source, outcome.reason, plan.relative)
+        rebuilt.left.leave_out(digest, left)
         return
+    rebuilt.left.found(digest)
     rebuilt.labels[plan.judged.label] += 1
     rebuilt.made += outcome
     tables.add(plan.judged, plan.record, plan.source, plan.relative)

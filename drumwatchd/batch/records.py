@@ -167,24 +167,34 @@ def read_line(line: bytes) -> Record:
     try:
         read = json.loads(line)
         original, error = read["duplicate_of"], read["error"]
-        seen = Seen(
-            Place(int(read["root"]), str(read["path"])),
-            int(read["size"]),
-            int(read["mtime_ns"]),
-            read["digest"],
-        )
+        digest = read["digest"]
+        if digest is not None:
+            bytes.fromhex(digest)
+        seen = Seen(_place(read), int(read["size"]), int(read["mtime_ns"]), digest)
         return Record(
             seen,
-            original and Place(original["root"], original["path"]),
+            original and _place(original),
             error and Trouble(error["kind"], error["reason"]),
             read if "duration" in read else {},
         )
-    except (KeyError, TypeError, AttributeError, RecursionError) as fault:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
         raise ValueError(f"not a record ({type(fault).__name__}: {fault})") from fault
+
+
+def _place(read: Mapping[str, Any]) -> Place:
+    """Where a file stands, by a line; it can't be but below its root."""
+    root, path = read["root"], read["path"]
+    if root < 0 or path.startswith("/") or "\0" in path:
+        raise ValueError("no path below a root")
+    if ".." in path and ".." in path.split("/"):
+        raise ValueError("it leads out of its root")
+    return Place(root, path)
 
 
 def damaged(path: str, number: int, problem: str) -> RunError:
     """The error for a line that can't be read."""
     return RunError(
-        f"the run is damaged: line {number}: {problem}", path=path, hint="classify anew"
+        f"the run is damaged: line {number}: {problem}",
+        path=path,
+        hint="remove the run's folder and classify anew",
     )

@@ -34,6 +34,8 @@ SCHEMA = 1
 ABOUT_NAME, SUMMARY_NAME, ERRORS_NAME = "run.json", "summary.json", "errors.json"
 RESULTS_NAME, PICTURE_NAME = "classification_results.json", "statistics.png"
 PREFIX = "run_"
+# What `rebuild` makes of a run, and what tells that from a pack of the same name.
+ORGANIZED_PREFIX, MADE_OF_NAME = "Organized_", "rebuild.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,17 @@ def runs_in(folder: Path) -> list[RunFolder]:
     return found
 
 
+def folders_of_ours(out: str) -> tuple[str, ...]:
+    """The folders that runs and rebuilds made in `out`; a pack may be called like one."""
+    marks = ((PREFIX, ABOUT_NAME), (ORGANIZED_PREFIX, MADE_OF_NAME))
+    return tuple(
+        str(path)
+        for prefix, mark in marks
+        for path in sorted(Path(out).glob(f"{prefix}*"))
+        if (path / mark).is_file()
+    )
+
+
 def begin(out: Path, wanted: About, store: str, now: float) -> RunFolder:
     """The folder to go on in: that of a run of the same that was interrupted, or a new one.
 
@@ -252,6 +265,7 @@ def _read_about(path: Path) -> About:
             str(said["version"]),
         )  # fmt: skip
         found.canonical_of, found.targets, found.threshold, found.model  # noqa: B018 - are they there?
+        found.judgement["use_names"]
     except (KeyError, TypeError, ValueError) as error:
         raise RunError("the run is damaged", path=str(path / ABOUT_NAME)) from error
     return found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from itertools import count
 
+from drumwatchd.analysis.labels import caseless
 from drumwatchd.archive.naming import alternative
 
 
@@ -17,19 +17,15 @@ class Names:
 
     def free(self, wanted: str) -> str:
         """The name that is wanted, or the first of its alternatives that is free."""
-        key = _key(wanted)
+        key = caseless(wanted)
         if key not in self._taken:
             self._taken.add(key)
             return wanted
         # Of a thousand files `kick.wav`, the last doesn't ask for all the names before.
         for number in count(self._next.get(key, 2)):
             name = alternative(wanted, number)
-            if _key(name) not in self._taken:
-                self._taken.add(_key(name))
+            if caseless(name) not in self._taken:
+                self._taken.add(caseless(name))
                 self._next[key] = number + 1
                 return name
         raise AssertionError("unreachable")
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

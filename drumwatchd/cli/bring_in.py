@@ -122,6 +122,7 @@ def _take_in(
     from drumwatchd.batch.bring_in import bring_in
     from drumwatchd.batch.judging import Judge
     from drumwatchd.batch.run_folder import read_summary
+    from drumwatchd.batch.tally import Tally
 
     base = read_card(configured_model(config.classify.model))
     active = choose(store_folder(config.index.path), str(base.folder)).card
@@ -138,7 +139,7 @@ def _take_in(
         active.canonical_of,
     )
     with bar("importing") as progress:
-        progress.start(0, int(read_summary(run)["files"]))
+        progress.start(0, Tally.from_dict(read_summary(run)).files)
         for files in bring_in(run, index, archive, judge, network, brought):
             progress.advance(files)
 

@@ -106,12 +106,13 @@ def rebuild(
 def _make(run: RunFolder, out: Path, judge: Judge, wanted: Wanted) -> tuple[Path, Rebuilt]:
     from drumwatchd.batch import rebuild as phase_two
     from drumwatchd.batch import run_folder
+    from drumwatchd.batch.tally import Tally
 
     with run_folder.alone(out), bar("rebuilding") as progress:
         made_of = phase_two.about(run, judge, wanted)
         folder = phase_two.folder_for(out, made_of, time.time())
-        summary = run_folder.read_summary(run)
-        progress.start(0, int(summary["judged"]) - int(summary["duplicates"]))
+        tally = Tally.from_dict(run_folder.read_summary(run))
+        progress.start(0, sum(tally.labels.values()) - tally.duplicates)
         try:
             return phase_two.rebuild(run, folder, judge, wanted, progress.advance)
         except RunError as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 from drumwatchd.errors import IndexStoreError
 from drumwatchd.files import identity_of
+from drumwatchd.index.lock import Turns
 from drumwatchd.index.rows import optional_to_db
 from drumwatchd.index.schema import migrate
 
@@ -22,7 +23,12 @@ BUSY_TIMEOUT_SECONDS = 30.0
 
 
 class Ledger:
-    """A connection to the index, opened for writing."""
+    """A connection to the index, opened for writing.
+
+    Attributes:
+        path: of the index.
+        turns: which contents this process has in work.
+    """
 
     def __init__(
         self, connection: sqlite3.Connection, path: str, clock: Callable[[], float]
@@ -32,6 +38,7 @@ class Ledger:
         self._clock = clock
         self._identity = identity_of(path)
         self.path = path
+        self.turns = Turns(path)
 
     def now(self) -> float:
         """Unix time by the index's clock."""
@@ -41,6 +48,7 @@ class Ledger:
         """Fold the write-ahead log into the index and close."""
         with self._lock:
             self._connection.close()
+            self.turns.close()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

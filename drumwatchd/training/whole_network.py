@@ -15,6 +15,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ from drumwatchd.training.train import TrainingRun, judge_held_out
 
 FOLDER_NAME = "retrain"
 _EVERYTHING = 1_000_000
+KEY_DIGITS = 16
+_KEY = re.compile(f"[0-9a-f]{{{KEY_DIGITS}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +226,7 @@ def _working_folder(settings: NetworkSettings, base: ModelCard, taught: Taught) 
         base.backbone, taught.learned, settings.corpus, settings.extra, settings.epochs,
         settings.learning_rate, settings.correction_weight, settings.most_weight,
     ]  # fmt: skip
-    key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
+    key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
     parent = settings.cache / FOLDER_NAME
     parent.mkdir(parents=True, exist_ok=True)
     with (parent / "lock").open("a") as lock:
@@ -233,7 +236,8 @@ def _working_folder(settings: NetworkSettings, base: ModelCard, taught: Taught) 
             message, hint = "another retraining is under way", "wait until it has ended"
             raise UsageError(message, path=str(parent), hint=hint) from error
         for other in parent.iterdir():
-            if other.is_dir() and other.name != key:
+            # The cache is a folder that somebody named: what isn't ours stays.
+            if other.is_dir() and _KEY.fullmatch(other.name) and other.name != key:
                 shutil.rmtree(other)
         work = parent / key
         work.mkdir(exist_ok=True)
