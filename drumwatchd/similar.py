@@ -93,7 +93,7 @@ def known_embedding(sample: Sample, reader: Reader, base: ModelCard) -> bytes | 
 
 def lots(reader: Reader, base: ModelCard) -> Iterator[Lot]:
     """All that can be compared, some at a time; the last may be empty."""
-    rows = reader.rows(FILED, _COLUMNS)
+    rows = (row for row in reader.rows(FILED, _COLUMNS) if row[1] is not None)  # never heard
     since, size = reader.meta(base.network_key), 2 * base.embedding_size
     while lot := list(islice(rows, LOT_ROWS)):
         usable = [

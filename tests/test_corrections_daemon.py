@@ -255,6 +255,8 @@ def test_overrides_go_from_one_index_to_another(home: Home, tmp_path: Path) -> N
     """Known samples are filed so, unknown ones when they come; bad lines are named."""
     path = filed(home)
     home.drumwatchd("correct", str(path), "Vox", "--note", "a voice")
+    refused = home.drumwatchd("overrides", "export", str(tmp_path / "no" / "x"), check=2)
+    assert "can't be written" in refused.stderr
     home.drumwatchd("overrides", "export", str(tmp_path / "said.jsonl"))
     line = (tmp_path / "said.jsonl").read_text()
     assert line == home.drumwatchd("overrides", "export").stdout

@@ -46,6 +46,17 @@ def contents(archive: Path) -> list[bytes]:
     return list({path.read_bytes() for path in archive.rglob("*.wav")})
 
 
+def test_results_keep_out_of_what_the_daemon_looks_through(home: Home, archive: Path) -> None:
+    """In the archive they would be classes, in an inbox samples; nothing is made there."""
+    run = classify(home, archive)
+    for folder in (home.archive, home.inbox / "new"):
+        for command in (["classify", str(archive)], ["rebuild", str(run)]):
+            done = home.drumwatchd(*command, "--out", str(folder), check=2)
+            assert "name a folder elsewhere with --out" in done.stderr
+    assert not list(home.inbox.iterdir())
+    assert not list(home.archive.glob("*_2*"))
+
+
 def test_years_of_samples_and_the_inbox_become_one_library(home: Home, archive: Path) -> None:
     """On a server where nothing ran yet; each content once, as the run heard it; no originals lost."""
     run, before = classify(home, archive), snapshot(archive)

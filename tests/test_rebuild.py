@@ -51,6 +51,13 @@ def rebuild(desk: Desk, *options: str | Path, code: int = 0) -> tuple[Path, dict
     return Path(str(told["folder"])), told
 
 
+def test_labels_that_say_nothing_are_refused(desk: Desk) -> None:
+    """Rather than taken for the usual ones."""
+    for options in (["--labels", " ,"], ["--labels", "Kick", "--allow-all"]):
+        refused = desk.run("rebuild", desk.run_folder, "--out", desk.out, *options, code=2)
+        assert "--labels" in refused.stderr
+
+
 def filed(folder: Path) -> list[str]:
     return sorted(
         str(path.relative_to(folder))

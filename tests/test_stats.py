@@ -111,3 +111,5 @@ def test_a_run_or_the_index(desk: Desk) -> None:
     """One of them has to be named, and it has to be a run."""
     assert "--index" in desk.run("stats", code=2).stderr
     assert "run_…" in desk.run("stats", "archive", code=2).stderr
+    both = desk.run("stats", "--index", desk.run_folder, code=2)
+    assert "--index goes without a run" in both.stderr

@@ -99,7 +99,7 @@ def _confidence(axes: Any, tally: Tally) -> None:
     ]
     extent = (0, 1, len(labels) - 0.5, -0.5)
     axes.imshow(rows, aspect="auto", cmap="Blues", extent=extent, vmin=0, vmax=1)
-    means = [tally.confidence_sums[label] / tally.labels[label] for label in labels]
+    means = [tally.mean_confidence(label) for label in labels]
     axes.plot(means, range(len(labels)), "o", color=SECOND, label="mean")
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xticks([n / 5 for n in range(6)])

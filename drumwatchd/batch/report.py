@@ -39,7 +39,7 @@ def tally_of_index(reader: Reader, everything: Query) -> Tally:
     for label, confidence, duration, size, review in reader.rows(everything, columns):
         tally.files += 1
         tally.size += size
-        tally.judged(label, confidence or 0.0, duration or 0.0, review=review is not None)
+        tally.judged(label, confidence, duration or 0.0, review=review is not None)
     tally.duplicates = reader.count_events("duplicate")
     for (state, _), count in reader.count_samples().items():
         if state == "quarantined":

@@ -41,12 +41,16 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     review: int = 0
 
-    def judged(self, label: str, confidence: float, duration: float, *, review: bool) -> None:
-        """Count what was heard of one file."""
+    def judged(
+        self, label: str, confidence: float | None, duration: float, *, review: bool
+    ) -> None:
+        """Count what was heard of one file; it has no confidence where its owner filed it unheard."""
         self.labels[label] += 1
         bins = self.confidences.setdefault(label, [0] * CONFIDENCE_BINS)
-        bins[min(CONFIDENCE_BINS - 1, int(confidence * CONFIDENCE_BINS))] += 1
-        self.confidence_sums[label] = self.confidence_sums.get(label, 0.0) + confidence
+        self.confidence_sums.setdefault(label, 0.0)
+        if confidence is not None:
+            bins[min(CONFIDENCE_BINS - 1, int(confidence * CONFIDENCE_BINS))] += 1
+            self.confidence_sums[label] += confidence
         self.durations[bisect.bisect_right(DURATION_EDGES, duration) - 1] += 1
         self.seconds += duration
         self.review += review
@@ -67,7 +71,8 @@ class Tally:
                 labels=Counter({label: int(one["files"]) for label, one in labels.items()}),
                 confidences={label: one["confidence_histogram"] for label, one in labels.items()},
                 confidence_sums={
-                    label: one["mean_confidence"] * one["files"] for label, one in labels.items()
+                    label: one["mean_confidence"] * sum(one["confidence_histogram"])
+                    for label, one in labels.items()
                 },
                 durations=list(said["duration"]["histogram"]),
                 seconds=float(said["duration"]["seconds"]),
@@ -76,6 +81,10 @@ class Tally:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError("the run is damaged: its summary can't be read") from error
+
+    def mean_confidence(self, label: str) -> float:
+        """Of the files that have one; 0 where none has."""
+        return self.confidence_sums[label] / max(1, sum(self.confidences[label]))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; the same counts give the same text."""
@@ -89,7 +98,7 @@ class Tally:
             "labels": {
                 label: {
                     "files": count,
-                    "mean_confidence": round(self.confidence_sums[label] / count, 4),
+                    "mean_confidence": round(self.mean_confidence(label), 4),
                     "confidence_histogram": self.confidences[label],
                 }
                 for label, count in sorted(self.labels.items())

@@ -71,6 +71,7 @@ def classify_archive(
     from drumwatchd.batch import run_folder
     from drumwatchd.desk import analysis_settings
 
+    context.check_apart(out)
     roots = [_root(path) for path in paths]
     settings = analysis_settings(context.classify_settings(), context.store())
     about, pinned = run_folder.about(roots, context.algorithm(), settings)

@@ -60,6 +60,31 @@ class Context:
             return ""
         return store_folder(self.load().index.path)
 
+    def check_apart(self, out: Path) -> None:
+        """Make sure that a folder for results is neither in the archive nor in an inbox.
+
+        There its folders would be taken for classes, or its files for new samples.
+
+        Raises:
+            UsageError: it is.
+            ConfigError: the configuration has faults.
+        """
+        from drumwatchd.config import find_config
+        from drumwatchd.errors import ConfigError, UsageError
+
+        try:
+            find_config(self.config_path)
+        except ConfigError:
+            return
+        config, real = self.load(), out.expanduser().resolve()
+        watched = {"the archive": config.archive.root} | {
+            f"the inbox {inbox.path}": inbox.path for inbox in config.inboxes
+        }
+        for what, folder in watched.items():
+            if real.is_relative_to(folder.expanduser().resolve()):
+                hint = "name a folder elsewhere with --out"
+                raise UsageError(f"results can't go into {what}", path=str(out), hint=hint)
+
     def algorithm(self) -> str:
         """Name of the digest; the default where there is no configuration to be found.
 

@@ -163,7 +163,10 @@ def export_overrides(context: Context, file: str | None, as_json: bool) -> None:
             for line in lines:
                 writer.write(line)
         return
-    write_atomically(file, "".join(f"{line}\n" for line in lines))
+    try:
+        write_atomically(file, "".join(f"{line}\n" for line in lines))
+    except OSError as error:
+        raise UsageError(f"can't be written ({error.strerror})", path=file) from error
     if as_json:
         print_json({"schema": JSON_SCHEMA, "file": os.path.abspath(file), "exported": len(lines)})
     else:

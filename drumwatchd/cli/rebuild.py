@@ -13,7 +13,7 @@ from drumwatchd.cli import EXIT_PARTLY
 from drumwatchd.cli.batch import bar
 from drumwatchd.cli.context import Context
 from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, json_text, print_json, visible
-from drumwatchd.errors import RunError
+from drumwatchd.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from drumwatchd.batch.judging import Judge
@@ -82,11 +82,17 @@ def rebuild(
     from drumwatchd.batch.rebuild import Rebuilt, Wanted
     from drumwatchd.batch.run_folder import open_run
 
+    context.check_apart(out)
+    words = [word.strip() for word in (labels or "").split(",") if word.strip()]
+    if labels is not None and not words:
+        raise UsageError("--labels names none")
+    if words and allow_all:
+        raise UsageError("--allow-all goes without --labels")
     opened = open_run(run)
     judge = judge_for(
         opened.about,
         threshold=threshold,
-        labels=[word.strip() for word in (labels or "").split(",") if word.strip()],
+        labels=words,
         allow_all=allow_all,
         overrides=None if overrides is None else read_overrides(overrides),
     )

@@ -51,8 +51,10 @@ def stats(
     Files by label with their confidence, durations, duplicates, errors, and which labels were
     corrected to which.
     """
-    if (run is None) != of_index:
+    if run is None and not of_index:
         raise UsageError("name a run, or say --index")
+    if run is not None and of_index:
+        raise UsageError("--index goes without a run")
     if run is not None:
         tally, confusion = _of_run(run, overrides)
     else:
@@ -114,7 +116,7 @@ def _lines(tally: Tally, confusion: Mapping[tuple[str, str], int]) -> list[str]:
     width = max(map(len, (*tally.labels, "label")))
     lines = [f"{'label':<{width}}  {'files':>9}  share  mean confidence, from 0 to 1"]
     for label, count in tally.labels.most_common():
-        mean = tally.confidence_sums[label] / count
+        mean = tally.mean_confidence(label)
         lines.append(
             f"{visible(label):<{width}}  {count:>9,}  {count / judged:>4.0%}   {mean:.2f}  "
             f"{_spark(tally.confidences[label])}"
