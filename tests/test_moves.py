@@ -260,6 +260,7 @@ def test_a_correction_that_is_taken_back_leaves_the_reason_from_before(owner: Ow
         ("Kick", "Kick"), ("misc", "misc"), ("kick", "Kick"), ("Risers", "Risers"),
         ("Größe", "Größe"), ("808s", "808s"), ("rim", "Rim"), ("_quarantine", None),
         (".hidden", None), ("#recycle", None), ("@eaDir", None), ("$RECYCLE.BIN", None),
+        ("Organized_20261126_031925", None), ("run_20261126_031925-2", None), ("run_dmc", "run_dmc"),
         ("lost+found", None), ("a\nb", None), ("x" * 201, None), (" Kick", None),
         (os.fsdecode(b"\xff"), None), (os.fsdecode(b"a\xff"), None),
     ],

@@ -173,3 +173,16 @@ def test_what_another_network_heard_is_listened_to_again(tmp_path: Path) -> None
     done = home.drumwatchd("similar", "kick.wav")
     assert done.stdout.rstrip().endswith("snare.wav")
     assert "1 not compared" in done.stderr
+
+
+@pytest.mark.e2e
+def test_the_file_that_stands_there_is_meant(tmp_path: Path) -> None:
+    """Not the sample that was filed from its path before, nor one that is only called so."""
+    home = Home(tmp_path)
+    for kind in ("kick", "snare"):
+        for seed in (1, 2):
+            drums.write(home.inbox / f"{kind} {seed}.wav", kind, seed=seed)
+    home.drumwatchd("scan")
+    drums.write(home.inbox / "kick 1.wav", "snare", seed=3)
+    lines = home.drumwatchd("similar", str(home.inbox / "kick 1.wav")).stdout.splitlines()
+    assert [line.rpartition("/")[2].split(" ")[0] for line in lines] == ["snare"] * 2 + ["kick"] * 2

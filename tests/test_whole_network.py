@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 import drums
+import lessons
 import pupil
 from drumwatchd.analysis import model_store
 from drumwatchd.analysis.head import read_head
 from drumwatchd.analysis.model_card import read_card, shipped_model
 from drumwatchd.errors import UsageError
+from drumwatchd.index.records import Lesson
 from drumwatchd.training.progress import Progress
 from drumwatchd.training.retrain import RetrainSettings
 from home import Home
@@ -185,3 +187,18 @@ def test_only_its_own_folders_are_cleared_away(tmp_path: Path) -> None:
     with _working_folder(NetworkSettings("corpus", cache=tmp_path), base, taught) as work:
         found = {path.name for path in (tmp_path / "retrain").iterdir()}
         assert found == {"my samples", work.name, "lock"}
+
+
+def test_one_correction_is_too_few(tmp_path: Path) -> None:
+    """However few are wanted: a network that learned none of them couldn't be asked about one."""
+    from drumwatchd.training.taught import teach
+    from drumwatchd.training.whole_network import _check_enough
+
+    base = read_card(shipped_model())
+    assert base.head is not None
+    (tmp_path / "one.wav").write_bytes(b"one")
+    heard = lessons.direction("Kick").astype("<f2").tobytes()
+    one = Lesson("1" * 64, "Snare", 1.0, base.id, 1.0, "pack", heard, place="one.wav")
+    taught = teach([one], base, read_head(base, base.head), str(tmp_path), ("Snare",))
+    with pytest.raises(UsageError, match="2 are wanted"):
+        _check_enough(taught, 1)

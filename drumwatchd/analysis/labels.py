@@ -5,6 +5,7 @@ Pure Python: the daemon's own process and the commands read labels without numpy
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -28,6 +29,8 @@ LONGEST_LABEL_BYTES = 200
 # What systems make at the top of a disk or share. Trash cans (#recycle, @Recycle, .Trash) and our own
 # folders (_quarantine) don't begin with a letter or digit.
 NEVER_LABELS = frozenset({"lost+found", "system volume information", "network trash folder"})
+# What `classify --out` and `rebuild --out` make, perhaps in the archive's own folder.
+_OF_A_RUN = re.compile(r"(run|organized)_\d{8}_\d{6}(-\d+)?")
 
 
 def name_problem(name: str) -> str | None:
@@ -42,6 +45,8 @@ def name_problem(name: str) -> str | None:
         return "can't be a folder's name here"
     if len(encoded) > LONGEST_LABEL_BYTES:
         return "is too long"
+    if _OF_A_RUN.fullmatch(name.casefold()):
+        return "is a folder of classify or rebuild"
     return "is a folder of the system" if name.casefold() in NEVER_LABELS else None
 
 

@@ -62,7 +62,7 @@ def find_story(reader: Reader, target: str, *, root: str, default_algorithm: str
     """
     path = os.path.abspath(os.path.expanduser(target))
     remembered = reader.remembered(path)
-    content = _digest_of_file(path, reader.meta("hash_algorithm") or default_algorithm)
+    content = digest_of_file(path, reader.meta("hash_algorithm") or default_algorithm)
     known = (
         _by_place(reader.by_path, target, path, root)
         or _by_content(reader, content)
@@ -97,7 +97,8 @@ def _by_content(reader: Reader, digest: str | None) -> Sample | None:
     return next(iter(reader.by_digest(digest, limit=1)), None) if digest else None
 
 
-def _digest_of_file(path: str, algorithm: str) -> str | None:
+def digest_of_file(path: str, algorithm: str) -> str | None:
+    """The digest of a file, links followed; None where there is none that can be read."""
     try:
         path = os.path.realpath(path)
         return digest_of(path, algorithm) if stat.S_ISREG(os.stat(path).st_mode) else None

@@ -71,15 +71,20 @@ def _sound(
     reader: Reader, target: str, config: Config, base: ModelCard
 ) -> tuple[Sample | None, bytes | None]:
     """The sample that is meant, if it is one, and what the network makes of it."""
-    from drumwatchd.cli.lookup import find_story
+    from drumwatchd.cli.lookup import digest_of_file, find_story
     from drumwatchd.similar import known_embedding
 
     root, algorithm = str(config.archive.root), config.index.hash_algorithm
     story = find_story(reader, target, root=root, default_algorithm=algorithm)
     sample = story.sample if story else None
+    path = os.path.realpath(os.path.expanduser(target))
+    content = digest_of_file(path, reader.meta("hash_algorithm") or algorithm)
+    if sample and content not in (None, sample.digest):
+        if path != os.path.realpath(sample.location(root)):
+            sample = None  # it was filed from there, or is called so, but another file stands there
+        return sample, _listened_to(path, config)
     if sample and (known := known_embedding(sample, reader, base)) is not None:
         return sample, known
-    path = os.path.realpath(os.path.expanduser(target))
     if sample and not os.path.isfile(path):
         path = os.path.realpath(sample.location(root))
     return sample, _listened_to(path, config) if sample or os.path.isfile(path) else None

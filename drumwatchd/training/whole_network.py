@@ -207,6 +207,7 @@ def _say_what_is_missing(base: ModelCard, extra: Sequence[str], progress: Progre
 
 
 def _check_enough(taught: Taught, wanted: int) -> None:
+    wanted = max(2, wanted)  # a network learns some, and is asked about others
     if len(taught.lessons) < wanted:
         there = f"{len(taught.lessons)} corrections" if taught.lessons else "no corrections"
         raise UsageError(
