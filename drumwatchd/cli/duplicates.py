@@ -70,13 +70,15 @@ def _print(groups: Iterator[list[str]], as_json: bool) -> None:
 def _exact(reader: Reader, root: str, as_json: bool) -> Iterator[list[str]]:
     for digest, again in reader.came_again():
         found = reader.by_digest(digest, limit=1)
-        path = found[0].location(root) if found else None
+        path = found[0].location(root) if found and found[0].state == "filed" else None
+        if path is None or not os.path.lexists(path):
+            continue  # gone: where it came again may be the only copy
         if as_json:
             where = [{"path": one, "exists": os.path.lexists(one)} for one in again]
             about = {"schema": JSON_SCHEMA, "digest": digest, "path": path, "again": where}
             yield [json_text(about)]
         else:
-            yield [*([path] if path else []), *again]
+            yield [path, *again]
 
 
 def _near(reader: Reader, config: Config) -> Twins:
