@@ -13,7 +13,7 @@ import click
 
 from drumwatchd.cli import EXIT_PARTLY
 from drumwatchd.cli.batch import bar
-from drumwatchd.cli.context import Context
+from drumwatchd.cli.context import Context, judging_model
 from drumwatchd.cli.output import JSON_SCHEMA, print_json, visible
 from drumwatchd.errors import AlreadyRunningError, ArchiveError, DrumwatchdError, UsageError
 
@@ -117,15 +117,12 @@ def _desk(config: Config, mode: Any) -> Iterator[tuple[Index, Archive]]:
 def _take_in(
     config: Config, run: RunFolder, index: Index, archive: Archive, brought: BroughtIn
 ) -> None:
-    from drumwatchd.analysis.model_card import configured_model, read_card
-    from drumwatchd.analysis.model_store import choose, store_folder
     from drumwatchd.batch.bring_in import bring_in
     from drumwatchd.batch.judging import Judge
     from drumwatchd.batch.run_folder import read_summary
     from drumwatchd.batch.tally import Tally
 
-    base = read_card(configured_model(config.classify.model))
-    active = choose(store_folder(config.index.path), str(base.folder)).card
+    active = judging_model(config).card
     network = run.about.model if run.about.judgement.get("network") == active.backbone else None
     if network is None:
         click.echo(

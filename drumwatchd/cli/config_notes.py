@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from drumwatchd.cli.context import judging_model
 from drumwatchd.config.model import ArchiveConfig, ClassifyConfig, Config, InboxConfig
 from drumwatchd.errors import ModelError
 
@@ -91,12 +92,8 @@ def _notes_on_model(classify: ClassifyConfig) -> Iterator[Note]:
 
 
 def _notes_on_adapted_models(config: Config) -> Iterator[Note]:
-    from drumwatchd.analysis.model_card import configured_model
-    from drumwatchd.analysis.model_store import choose, store_folder
-
-    configured = str(configured_model(config.classify.model))
     try:
-        choice = choose(store_folder(config.index.path), configured)
+        choice = judging_model(config)
     except ModelError:
         return  # said above
     if choice.problem is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from drumwatchd.analysis.model_store import Choice
     from drumwatchd.config import ClassifyConfig, Config
 
 
@@ -35,14 +36,10 @@ class Context:
         Raises:
             ConfigError: the configuration has faults.
         """
-        from drumwatchd.config import ClassifyConfig, find_config
-        from drumwatchd.errors import ConfigError
+        from drumwatchd.config import ClassifyConfig
 
-        try:
-            find_config(self.config_path)
-        except ConfigError:
-            return ClassifyConfig()
-        return self.load().classify
+        config = self._if_any()
+        return ClassifyConfig() if config is None else config.classify
 
     def store(self) -> str:
         """Where adapted models live; nowhere, where there is no configuration to be found.
@@ -51,14 +48,9 @@ class Context:
             ConfigError: the configuration has faults.
         """
         from drumwatchd.analysis.model_store import store_folder
-        from drumwatchd.config import find_config
-        from drumwatchd.errors import ConfigError
 
-        try:
-            find_config(self.config_path)
-        except ConfigError:
-            return ""
-        return store_folder(self.load().index.path)
+        config = self._if_any()
+        return "" if config is None else store_folder(config.index.path)
 
     def check_apart(self, out: Path) -> None:
         """Make sure that a folder for results is neither in the archive nor in an inbox.
@@ -69,14 +61,11 @@ class Context:
             UsageError: it is.
             ConfigError: the configuration has faults.
         """
-        from drumwatchd.config import find_config
-        from drumwatchd.errors import ConfigError, UsageError
+        from drumwatchd.errors import UsageError
 
-        try:
-            find_config(self.config_path)
-        except ConfigError:
+        config, real = self._if_any(), out.expanduser().resolve()
+        if config is None:
             return
-        config, real = self.load(), out.expanduser().resolve()
         watched = {"the archive": config.archive.root} | {
             f"the inbox {inbox.path}": inbox.path for inbox in config.inboxes
         }
@@ -91,12 +80,30 @@ class Context:
         Raises:
             ConfigError: the configuration has faults.
         """
-        from drumwatchd.config import find_config
         from drumwatchd.config.model import IndexConfig
+
+        config = self._if_any()
+        return (IndexConfig(path=Path("/")) if config is None else config.index).hash_algorithm
+
+    def _if_any(self) -> Config | None:
+        """The configuration; None where there is none to be found."""
+        from drumwatchd.config import find_config
         from drumwatchd.errors import ConfigError
 
         try:
             find_config(self.config_path)
         except ConfigError:
-            return IndexConfig(path=Path("/")).hash_algorithm
-        return self.load().index.hash_algorithm
+            return None
+        return self.load()
+
+
+def judging_model(config: Config) -> Choice:
+    """The model that judges now: an adapted one, or the configured one.
+
+    Raises:
+        ModelError: none can be used.
+    """
+    from drumwatchd.analysis.model_card import configured_model
+    from drumwatchd.analysis.model_store import choose, store_folder
+
+    return choose(store_folder(config.index.path), str(configured_model(config.classify.model)))

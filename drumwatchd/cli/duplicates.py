@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drumwatchd.cli import EXIT_PARTLY
-from drumwatchd.cli.context import Context
+from drumwatchd.cli.context import Context, judging_model
 from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, json_text, visible
 from drumwatchd.cli.queries import sample_json
 from drumwatchd.index.reader import Reader, open_reader
@@ -82,8 +82,6 @@ def _exact(reader: Reader, root: str, as_json: bool) -> Iterator[list[str]]:
 
 
 def _near(reader: Reader, config: Config) -> Twins:
-    from drumwatchd.analysis.model_card import configured_model
-    from drumwatchd.analysis.model_store import choose, store_folder
     from drumwatchd.analysis.workers import worker_count
     from drumwatchd.batch.classify import Hands
     from drumwatchd.batch.pool import Processes
@@ -91,7 +89,7 @@ def _near(reader: Reader, config: Config) -> Twins:
     from drumwatchd.cli.batch import bar
 
     how = config.classify
-    base = choose(store_folder(config.index.path), str(configured_model(how.model))).base
+    base = judging_model(config).base
     count = worker_count(how.worker_count)
     timeout_seconds, memory_mb = how.worker_timeout_seconds, how.worker_memory_mb
     with (

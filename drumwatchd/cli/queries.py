@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drumwatchd.cli.context import Context
+from drumwatchd.cli.context import Context, judging_model
 from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, iso_utc, json_text, print_json, visible
 from drumwatchd.errors import ModelError, UsageError
 from drumwatchd.index.paths import from_db
@@ -70,12 +70,8 @@ def _read_status(config: Config) -> Status:
 
 
 def _model_id(config: Config) -> str | None:
-    from drumwatchd.analysis.model_card import configured_model
-    from drumwatchd.analysis.model_store import choose, store_folder
-
-    configured = str(configured_model(config.classify.model))
     try:
-        return choose(store_folder(config.index.path), configured).card.id
+        return judging_model(config).card.id
     except ModelError:
         # `check-config` and the daemon say what is wrong with it; the counts still stand.
         return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drumwatchd.cli.context import Context
+from drumwatchd.cli.context import Context, judging_model
 from drumwatchd.cli.output import LineWriter, json_text, visible
 from drumwatchd.cli.queries import QueryCommand, sample_json
 from drumwatchd.errors import UsageError
@@ -37,8 +37,6 @@ def review(
     files.
     """
 
-    from drumwatchd.analysis.model_card import configured_model
-    from drumwatchd.analysis.model_store import choose, store_folder
     from drumwatchd.index.query import compile_query
     from drumwatchd.review import review as ask
 
@@ -47,8 +45,7 @@ def review(
     config = context.load()
     root = str(config.archive.root)
     compiled = compile_query(query, root=root, now=time.time())
-    configured = str(configured_model(config.classify.model))
-    base = choose(store_folder(config.index.path), configured).base
+    base = judging_model(config).base
     with open_reader(str(config.index.path)) as reader:
         found = ask(reader, compiled, base, limit)
     if m3u is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drumwatchd.cli.context import Context
+from drumwatchd.cli.context import Context, judging_model
 from drumwatchd.cli.output import LineWriter, json_text, visible
 from drumwatchd.cli.queries import EXIT_NOT_FOUND, sample_json
 from drumwatchd.errors import UsageError
@@ -34,16 +34,13 @@ def similar(context: Context, target: str, limit: int, null: bool, as_json: bool
     where it is. DIGEST may be cut short, to four digits at least. Only samples are compared that
     the same network has heard.
     """
-    from drumwatchd.analysis.model_card import configured_model
-    from drumwatchd.analysis.model_store import choose, store_folder
     from drumwatchd.similar import similar as find
 
     if as_json and null:
         raise UsageError("--json goes without --null")
     config = context.load()
     root = str(config.archive.root)
-    configured = str(configured_model(config.classify.model))
-    base = choose(store_folder(config.index.path), configured).base
+    base = judging_model(config).base
     with open_reader(str(config.index.path)) as reader:
         sample, embedding = _sound(reader, target, config, base)
         if embedding is None:
