@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import click
 
 from drumwatchd.cli import EXIT_PARTLY
 from drumwatchd.cli.context import Context
-from drumwatchd.cli.output import JSON_SCHEMA, iso_utc, print_json, visible
+from drumwatchd.cli.output import JSON_SCHEMA, counted, iso_utc, print_json, visible
 from drumwatchd.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _tell(run: RunFolder, ended: Ended, summary: dict[str, Any], as_json: bool) 
     tally = ended.tally
     seconds = summary["seconds"]
     rate = (tally.files - ended.resumed) / seconds if seconds else 0.0
-    parts = [f"{tally.files:,} files", f"{tally.duplicates:,} duplicates"]
+    parts = [counted(tally.files, "file"), counted(tally.duplicates, "duplicate")]
     if ended.resumed:
         parts.append(f"{ended.resumed:,} done before")
     if ended.reused:
@@ -189,6 +189,17 @@ def _tell(run: RunFolder, ended: Ended, summary: dict[str, Any], as_json: bool) 
     if left_out := sum(tally.errors.values()):
         parts.append(f"{left_out:,} left out, see errors.json")
     click.echo(visible(f"{', '.join(parts)}; {seconds:.1f} s, {rate:,.0f} files/s: {run.path}"))
+
+
+def outcome_parts(labels: Mapping[str, int], left: Mapping[str, int]) -> list[str]:
+    """The rest of a summary: files by label, then what was left out and why, if anything was."""
+    parts = [f"{label} {number:,}" for label, number in sorted(labels.items())]
+    return parts + [f"{number:,} {what}" for what, number in left.items() if number]
+
+
+def problems_json(problems: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Files that were left out, each with its reason."""
+    return [{"path": path, "reason": reason} for path, reason in problems]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drumwatchd.cli import EXIT_PARTLY
-from drumwatchd.cli.batch import bar
+from drumwatchd.cli.batch import bar, outcome_parts, problems_json
 from drumwatchd.cli.context import Context, judging_model
 from drumwatchd.cli.output import JSON_SCHEMA, print_json, visible
 from drumwatchd.errors import AlreadyRunningError, ArchiveError, DrumwatchdError, UsageError
@@ -149,15 +149,12 @@ def _tell(brought: BroughtIn, as_json: bool) -> None:
                 "schema": JSON_SCHEMA, "filed": count,
                 "labels": dict(sorted(brought.labels.items())), "known": brought.known,
                 "unjudged": brought.unjudged,
-                "problems": [{"path": path, "reason": why} for path, why in brought.problems],
+                "problems": problems_json(brought.problems),
             }
         )  # fmt: skip
         return
-    parts = [f"{count:,} filed"]
-    parts += [f"{label} {number:,}" for label, number in sorted(brought.labels.items())]
-    more = {
+    left = {
         "known already": brought.known, "not judged by the run": brought.unjudged,
         "left out": len(brought.problems),
     }  # fmt: skip
-    parts += [f"{number:,} {what}" for what, number in more.items() if number]
-    click.echo("; ".join(parts))
+    click.echo("; ".join([f"{count:,} filed", *outcome_parts(brought.labels, left)]))

@@ -21,6 +21,11 @@ JSON_SCHEMA = 1
 _ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts: ``1 file``, ``1,200 files``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 class LineWriter:
     """Writes records to stdout as raw bytes, so that any file name survives a pipe.
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drumwatchd.cli import EXIT_PARTLY
-from drumwatchd.cli.batch import bar
+from drumwatchd.cli.batch import bar, outcome_parts, problems_json
 from drumwatchd.cli.context import Context
-from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, json_text, print_json, visible
+from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, counted, json_text, print_json, visible
 from drumwatchd.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -158,17 +158,14 @@ def _tell(folder: Path, rebuilt: Rebuilt, as_json: bool) -> None:
                 "schema": JSON_SCHEMA, "folder": os.path.abspath(folder), "files": count,
                 "made": rebuilt.made, "labels": dict(sorted(rebuilt.labels.items())),
                 "duplicates": rebuilt.duplicates, "unjudged": rebuilt.unjudged,
-                "problems": [
-                    {"path": path, "reason": reason} for path, reason in rebuilt.problems
-                ],
+                "problems": problems_json(rebuilt.problems),
             }
         )  # fmt: skip
         return
-    parts = [f"{count:,} files, {rebuilt.made:,} of them new"]
-    parts += [f"{label} {number:,}" for label, number in sorted(rebuilt.labels.items())]
     left = {
         "duplicates left out": rebuilt.duplicates, "not judged": rebuilt.unjudged,
         "left out": len(rebuilt.problems),
     }  # fmt: skip
-    parts += [f"{number:,} {what}" for what, number in left.items() if number]
+    parts = [f"{counted(count, 'file')}, {rebuilt.made:,} of them new"]
+    parts += outcome_parts(rebuilt.labels, left)
     click.echo(visible(f"{'; '.join(parts)}: {folder}"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drumwatchd.cli.context import Context
-from drumwatchd.cli.output import JSON_SCHEMA, byte_size, print_json, visible
+from drumwatchd.cli.output import JSON_SCHEMA, byte_size, counted, print_json, visible
 from drumwatchd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -123,9 +123,9 @@ def _lines(tally: Tally, confusion: Mapping[tuple[str, str], int]) -> list[str]:
         )
     lines += [
         "",
-        f"{tally.files:,} files, {byte_size(tally.size)}, {_hours(tally.seconds)} of sound",
+        f"{counted(tally.files, 'file')}, {byte_size(tally.size)}, {_hours(tally.seconds)} of sound",
     ]
-    lines.append(f"{tally.duplicates:,} duplicates, {tally.review:,} to be reviewed")
+    lines.append(f"{counted(tally.duplicates, 'duplicate')}, {tally.review:,} to be reviewed")
     errors = ", ".join(f"{kind} {count:,}" for kind, count in sorted(tally.errors.items()))
     lines.append(f"left out: {errors or 'nothing'}")
     lines += ["", *_durations(tally)]
@@ -154,4 +154,6 @@ def _spark(bins: list[int]) -> str:
 
 
 def _hours(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
