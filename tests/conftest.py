@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,9 @@ from drumwatchd.analysis.result import Analysis, Verdict
 from drumwatchd.analysis.workers import SINGLE_THREADED
 from drumwatchd.files import Source, look
 from drumwatchd.index.store import Index, open_index
+
+if TYPE_CHECKING:
+    from rounds_at_home import Owner
 
 # As the workers have it, and before numpy is loaded: on busy cores its threads wait for each other.
 os.environ.update(SINGLE_THREADED)
@@ -55,6 +59,18 @@ def drop(inbox: Path) -> Callable[..., Source]:
         return source
 
     return put
+
+
+@pytest.fixture
+def owner(
+    tmp_path: Path, index: Index, inbox: Path, drop: Callable[..., Source]
+) -> Iterator[Owner]:
+    """An archive that a person moves files about in, and the rounds that see it."""
+    from rounds_at_home import Owner
+
+    owner = Owner(tmp_path / "archive", index, inbox, drop)
+    yield owner
+    owner.rounds.stop()
 
 
 def make_analysis(

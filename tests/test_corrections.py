@@ -5,24 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from drumwatchd.files import Source
-from drumwatchd.index.store import Index
 from drumwatchd.pipeline import Outcome
 from rounds_at_home import DAY, Owner
 
 Drop = Callable[..., Source]
-
-
-@pytest.fixture
-def owner(tmp_path: Path, index: Index, inbox: Path, drop: Drop) -> Iterator[Owner]:
-    owner = Owner(tmp_path / "archive", index, inbox, drop)
-    yield owner
-    owner.rounds.stop()
 
 
 def move(path: Path, target: Path) -> Path:

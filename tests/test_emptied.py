@@ -15,19 +15,11 @@ import pytest
 import drums
 from drumwatchd.errors import ArchiveError
 from drumwatchd.files import Source
-from drumwatchd.index.store import Index
 from drumwatchd.pipeline import Outcome
 from home import Home, wait_for
 from rounds_at_home import DAY, Owner
 
 Drop = Callable[..., Source]
-
-
-@pytest.fixture
-def owner(tmp_path: Path, index: Index, inbox: Path, drop: Drop) -> Iterator[Owner]:
-    owner = Owner(tmp_path / "archive", index, inbox, drop)
-    yield owner
-    owner.rounds.stop()
 
 
 def fill(owner: Owner, count: int = 12) -> Path:

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import drums
 from drumwatchd.files import Source, look
-from drumwatchd.index.store import Index
 from drumwatchd.pipeline import Outcome
 from home import Home, wait_for
 from rounds_at_home import DAY, Owner
 
 Drop = Callable[..., Source]
-
-
-@pytest.fixture
-def owner(tmp_path: Path, index: Index, inbox: Path, drop: Drop) -> Iterator[Owner]:
-    owner = Owner(tmp_path / "archive", index, inbox, drop)
-    yield owner
-    owner.rounds.stop()
 
 
 def again(source: Source, path: str | None = None) -> Source:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,18 +15,10 @@ from drumwatchd.errors import ArchiveError, SourceChangedError, UsageError
 from drumwatchd.files import Source
 from drumwatchd.index.corrections import Corrections
 from drumwatchd.index.rows import Row
-from drumwatchd.index.store import Index
 from killing import STEPS, killed_at
 from rounds_at_home import Owner
 
 Drop = Callable[..., Source]
-
-
-@pytest.fixture
-def owner(tmp_path: Path, index: Index, inbox: Path, drop: Drop) -> Iterator[Owner]:
-    owner = Owner(tmp_path / "archive", index, inbox, drop)
-    yield owner
-    owner.rounds.stop()
 
 
 def mover(owner: Owner) -> Mover:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,6 @@ from drumwatchd.files import Source
 from drumwatchd.index.lessons import usable_lessons
 from drumwatchd.index.reader import open_reader
 from drumwatchd.index.rows import Row
-from drumwatchd.index.store import Index
 from drumwatchd.pipeline import Outcome
 from home import Home, wait_for
 from killing import STEPS, die, killed_at
@@ -23,13 +22,6 @@ from rounds_at_home import DAY, Owner
 
 Drop = Callable[..., Source]
 BROKEN = b"RIFF, and nothing that was promised"
-
-
-@pytest.fixture
-def owner(tmp_path: Path, index: Index, inbox: Path, drop: Drop) -> Iterator[Owner]:
-    owner = Owner(tmp_path / "archive", index, inbox, drop)
-    yield owner
-    owner.rounds.stop()
 
 
 def set_aside(owner: Owner, drop: Drop, name: str = "pack/bd.wav") -> Row:
