@@ -15,7 +15,15 @@ from rich.text import Text
 
 from drumwatchd import __version__
 from drumwatchd.cli.lookup import Story
-from drumwatchd.cli.output import age, byte_size, console, local_time, seconds_text, visible
+from drumwatchd.cli.output import (
+    age,
+    byte_size,
+    console,
+    counted,
+    local_time,
+    seconds_text,
+    visible,
+)
 from drumwatchd.index.records import Event, Sample
 from drumwatchd.index.status import ArchiveStatus, Counts, InboxStatus, Status
 
@@ -112,8 +120,8 @@ def _facts(status: Status) -> Table:
         ]),
     )  # fmt: skip
     if counts.corrections or counts.gone:
-        corrections = "correction" if counts.corrections == 1 else "corrections"
-        table.add_row("by you", f"{counts.corrections:,} {corrections}, {counts.gone:,} gone")
+        corrections = counted(counts.corrections, "correction")
+        table.add_row("by you", f"{corrections}, {counts.gone:,} gone")
     table.add_row("model", visible(status.model or "can't be read; see check-config"))
     table.add_row("archive", _archive(status.archive))
     size = "not made yet" if status.index_size is None else byte_size(status.index_size)
@@ -129,8 +137,8 @@ def _archive(archive: ArchiveStatus) -> Text:
     if archive.unreadable_folders:
         text.append(f"\n{archive.unreadable_folders:,} folders can't be read", style=WARN)
     if archive.untracked:
-        files = "file" if archive.untracked == 1 else "files"
-        text.append(f"\n{archive.untracked:,} untracked {files} left alone", style=QUIET)
+        files = counted(archive.untracked, "untracked file")
+        text.append(f"\n{files} left alone", style=QUIET)
     return text
 
 

@@ -10,11 +10,15 @@ import dataclasses
 import json
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from drumwatchd.analysis.workers import SINGLE_THREADED
+
+if TYPE_CHECKING:
+    from drumwatchd.config import Config
+    from drumwatchd.training.retrain import RetrainSettings
 
 
 @click.command()
@@ -52,7 +56,6 @@ def adapt(
         # Where a service's filter forbids it, the service has a priority of its own.
         with contextlib.suppress(OSError):
             os.nice(19)
-    from drumwatchd.analysis.model_card import configured_model
     from drumwatchd.config import find_config, load_config
 
     config = load_config(find_config(config_path))
@@ -62,19 +65,29 @@ def adapt(
     if not config.index.path.exists():
         _print_adapted({"state": "waiting", "reason": "there is no index yet"}, as_json=as_json)
         return
-    from drumwatchd.training.retrain import RetrainSettings, retrain
+    from drumwatchd.training.retrain import retrain
 
-    settings = RetrainSettings(
+    settings = settings_of(config, promotes=not no_promote)
+    if min_corrections is not None:
+        settings = dataclasses.replace(settings, min_corrections=min_corrections)
+    _print_adapted(dataclasses.asdict(retrain(settings, time.time())), as_json=as_json)
+
+
+def settings_of(config: Config, *, promotes: bool) -> RetrainSettings:
+    """What an adaptation, or a retraining, needs of the configuration."""
+    from drumwatchd.analysis.model_card import configured_model
+    from drumwatchd.training.retrain import RetrainSettings
+
+    return RetrainSettings(
         index_path=str(config.index.path),
         configured=configured_model(config.classify.model),
         target_labels=config.classify.target_labels,
-        min_corrections=min_corrections or config.retrain.min_corrections,
+        min_corrections=config.retrain.min_corrections,
         keep=config.retrain.keep,
-        promotes=not no_promote,
+        promotes=promotes,
         root=str(config.archive.root),
         algorithm=config.index.hash_algorithm,
     )
-    _print_adapted(dataclasses.asdict(retrain(settings, time.time())), as_json=as_json)
 
 
 def _print_adapted(report: dict[str, Any], *, as_json: bool) -> None:

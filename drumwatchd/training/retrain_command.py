@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from drumwatchd.errors import UsageError
+from drumwatchd.training.adapt_command import settings_of
 
 
 @click.command()
@@ -65,7 +66,6 @@ def retrain(
     next file on. Else the first is kept as rejected, with the reason. Takes half an hour or
     so; a run that was killed goes on where it was when it is started again.
     """
-    from drumwatchd.analysis.model_card import configured_model
     from drumwatchd.config import find_config, load_config
 
     config = load_config(find_config(config_path))
@@ -77,7 +77,6 @@ def retrain(
     start_keras()
     from drumwatchd.training.network_training import NetworkSettings
     from drumwatchd.training.progress import Progress
-    from drumwatchd.training.retrain import RetrainSettings
     from drumwatchd.training.whole_network import retrain_network
 
     settings = NetworkSettings(
@@ -88,16 +87,7 @@ def retrain(
         learning_rate=learning_rate,
         processes=processes,
     )
-    adapting = RetrainSettings(
-        index_path=str(config.index.path),
-        configured=configured_model(config.classify.model),
-        target_labels=config.classify.target_labels,
-        min_corrections=config.retrain.min_corrections,
-        keep=config.retrain.keep,
-        promotes=not no_promote,
-        root=str(config.archive.root),
-        algorithm=config.index.hash_algorithm,
-    )
+    adapting = settings_of(config, promotes=not no_promote)
     with Progress() as progress:
         report = retrain_network(settings, adapting, time.time(), progress)
     if as_json:
