@@ -8,6 +8,7 @@ import random
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import drums
@@ -17,6 +18,7 @@ from drumwatchd.analysis import model_store
 from drumwatchd.analysis.head import read_head
 from drumwatchd.analysis.model_card import read_card, shipped_model
 from drumwatchd.errors import UsageError
+from drumwatchd.files import digest_of
 from drumwatchd.index.records import Lesson
 from drumwatchd.training.progress import Progress
 from drumwatchd.training.retrain import RetrainSettings
@@ -202,3 +204,27 @@ def test_one_correction_is_too_few(tmp_path: Path) -> None:
     taught = teach([one], base, read_head(base, base.head), str(tmp_path), ("Snare",))
     with pytest.raises(UsageError, match="2 are wanted"):
         _check_enough(taught, 1)
+
+
+def test_what_was_taught_is_no_proof(tmp_path: Path) -> None:
+    """Sounds of the corpus that the owner has, too: nothing of such a kit is measured on."""
+    from drumwatchd.training.corpus import Example
+    from drumwatchd.training.feature_cache import FeatureSet
+    from drumwatchd.training.network_training import never_taught
+    from drumwatchd.training.taught import teach
+
+    examples = []
+    for kit in ("his", "theirs"):
+        for kind in ("kick", "snare"):
+            path = drums.write(tmp_path / kit / f"{kind}.wav", kind, seed=len(examples))
+            examples.append(Example(str(path), kind.capitalize(), "maker", kit, 1))
+    x = np.arange(4, dtype=np.float16).reshape(4, 1, 1, 1)
+    base = read_card(shipped_model())
+    assert base.head is not None
+    heard = lessons.direction("Kick").astype("<f2").tobytes()
+    digest = digest_of(examples[0].path, "sha256")
+    one = Lesson(digest, "Tom", 1.0, base.id, 1.0, "his", heard, place="his/kick.wav")
+    taught = teach([one], base, read_head(base, base.head), str(tmp_path), ("Tom",))
+    left = never_taught(FeatureSet(x, examples, []), taught, "sha256")
+    assert [example.kit for example in left.examples] == ["theirs", "theirs"]
+    assert left.x.ravel().tolist() == [2.0, 3.0]

@@ -16,10 +16,13 @@ from drumwatchd.analysis import model_store
 from drumwatchd.analysis.head import Head
 from drumwatchd.analysis.labels import FINE_LABELS
 from drumwatchd.analysis.model_card import ModelCard
+from drumwatchd.errors import UsageError
+from drumwatchd.files import digest_of
 from drumwatchd.training.adapt import AdaptSettings, fit_head
 from drumwatchd.training.artefacts import RunFiles
 from drumwatchd.training.corpus import Example
 from drumwatchd.training.export import make_shippable, round_to_float16
+from drumwatchd.training.feature_cache import FeatureSet
 from drumwatchd.training.preparation import PreparedData, prepare
 from drumwatchd.training.progress import Progress
 from drumwatchd.training.recover import recovered
@@ -83,7 +86,11 @@ class Task:
 
 
 def trained(task: Task, name: str, taught: Taught) -> TrainingRun:
-    """A network that learned the corpus and these corrections, made what would be exported of it."""
+    """A network that learned the corpus and these corrections, made what would be exported of it.
+
+    Raises:
+        UsageError: the corpus can't be used, or the owner corrected all that it holds out.
+    """
     folder = task.work / name
     corrections = write_corpus(folder / "corrections", taught.examples)
     config = dataclasses.replace(
@@ -101,6 +108,13 @@ def trained(task: Task, name: str, taught: Taught) -> TrainingRun:
     files = RunFiles(config.name, folder, folder)
     run = _finished(files, config, data)
     run = run or train(config, files, cache=cache, processes=processes, progress=progress)
+    held_out = never_taught(run.held_out, task.taught, task.adapting.algorithm)
+    if not held_out.examples:
+        problem = (
+            "sounds of every kit that it holds out were corrected; nothing is left to measure on"
+        )
+        raise UsageError(problem, path=task.settings.corpus)
+    run = dataclasses.replace(run, held_out=held_out)
     make_shippable(run.model, run.config)
     _fit_last_layer(run, data, taught)
     round_to_float16(run.model)
@@ -125,6 +139,25 @@ def _fit_last_layer(run: TrainingRun, data: PreparedData, taught: Taught) -> Non
     fitted = fit_head(head_of(run), replay, learned, AdaptSettings())
     n_labels = len(FINE_LABELS)
     run.model.get_layer("logits").set_weights([fitted.kernel[:, :n_labels], fitted.bias[:n_labels]])
+
+
+def never_taught(held_out: FeatureSet, taught: Taught, algorithm: str) -> FeatureSet:
+    """What is held out, without the kits that corrections came from: an owner may have the corpus, too.
+
+    Args:
+        held_out: of the corpus.
+        taught: all corrections.
+        algorithm: of their digests.
+    """
+    learned = taught.learned
+    kits = {
+        (example.source, example.kit)
+        for example in held_out.examples
+        if digest_of(example.path, algorithm) in learned
+    }
+    examples = enumerate(held_out.examples)
+    rows = [row for row, example in examples if (example.source, example.kit) not in kits]
+    return FeatureSet(held_out.x[rows], [held_out.examples[row] for row in rows], held_out.skipped)
 
 
 def _weight(settings: NetworkSettings, data: PreparedData, taught: Taught) -> float:
