@@ -60,10 +60,13 @@ def test_the_report_has_every_table() -> None:
     designs = ("model1", "model2", "drumwatchd-1")
     at_random = dict.fromkeys(designs, made_up(38, hold_out="random:0/5"))
     page = render_designs(dict.fromkeys(designs, groups), at_random)
-    page += render_trials({trial.name: made_up(30) for trial in TRIALS})
+    for part, trials in TRIALS.items():
+        table = render_trials(part, {trial.name: made_up(30) for trial in trials})
+        assert all(trial.idea in table for trial in trials)
+        page += table
     for heading in ("Sources never met", "Folder by folder", "How sure", "What was tried"):
         assert f"## {heading}" in page
-    assert all(trial.idea in page for trial in TRIALS)
+    assert "33,000 draws" in page
     widths = [line.count("|") for line in page.splitlines() if line.startswith("|")]
     assert min(widths) > 3
 
@@ -117,9 +120,12 @@ def test_what_was_judged_is_kept(tmp_path: Path) -> None:
 
 
 def test_an_unknown_trial_is_told_the_known_ones() -> None:
-    """A trial is asked for by its name."""
-    from drumwatchd.training.experiments import trials_named
+    """A trial is asked for by its name, and comes with what it is compared with."""
+    from drumwatchd.training.experiments import TRIALS, check_trials, trials_of
 
-    assert [trial.name for trial in trials_named(("base",))] == ["base"]
+    assert [trial.name for trial in trials_of("trials", ("no-ema",))] == ["base", "no-ema"]
+    assert [trial.name for trial in trials_of("audio", ("no-ema",))] == ["three"]
+    assert trials_of("audio") == list(TRIALS["audio"])
+    check_trials(("base", "envelope"))
     with pytest.raises(UsageError, match="no trial is called bass"):
-        trials_named(("bass",))
+        check_trials(("bass",))

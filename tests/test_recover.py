@@ -51,7 +51,7 @@ def network(arch: str, seed: int) -> Any:
     return model
 
 
-@pytest.mark.parametrize("arch", ["residual_cnn", "cepstral_cnn"])
+@pytest.mark.parametrize("arch", ["residual_cnn", "cepstral_cnn", "envelope_cnn"])
 def test_what_was_exported_is_recovered(arch: str, tmp_path: Path) -> None:
     """Its answers, calibration taken out; and while it is trained it hears what it heard before."""
     from drumwatchd.training.export import export, make_shippable

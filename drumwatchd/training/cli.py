@@ -397,13 +397,18 @@ def compare(names: tuple[str, ...], as_json: bool, results: Path) -> None:
 @click.option(
     "--part",
     "parts",
-    type=click.Choice(["designs", "trials"]),
+    type=click.Choice(["designs", "trials", "audio"]),
     multiple=True,
-    help="Measure only this; the rest of the page stays.  [default: both]",
+    help="Measure only this; the rest of the page stays.  [default: all]",
 )
 @_EXTRA
 @click.option("--without-model2", is_flag=True, help="Leave out the design that takes longest.")
-@click.option("--trial", "trials", multiple=True, help="Only these, and the base.  [default: all]")
+@click.option(
+    "--trial",
+    "trials",
+    multiple=True,
+    help="Only these, and the base of their part.  [default: all]",
+)
 @_RESULTS
 @_CACHE
 @_PROCESSES

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from drumwatchd.training.settings import (
     CHANGES,
     LOG_MEL,
     MFCC,
+    WARPED_LOG_MEL,
     RunConfig,
     TrainingConfig,
     settings_of,
@@ -68,59 +69,79 @@ class Trial:
         )
 
 
-def _audio(*changes: str) -> Mapping[str, Any]:
-    """Fewer versions, since each of these has features of its own."""
-    return {"n_versions": 3, "changes": changes}
+def _audio(*changes: str, **settings: Any) -> Mapping[str, Any]:
+    """Fewer versions and draws, since each of these has features of its own."""
+    return {"n_versions": 3, "epochs": 4, "changes": changes, **settings}
 
 
 def _without(change: str) -> Mapping[str, Any]:
     return _audio(*(name for name in CHANGES if name != change))
 
 
-TRIALS = (
-    Trial("base", "the base: everything below that isn't marked *with*"),
-    Trial("plain", "no augmentation at all", {"n_versions": 1, "masks": False, "mixup": 0.0}),
-    Trial("no-versions", "no augmentation of the audio", {"n_versions": 1}),
-    Trial("three", "three versions of a sound in place of eight", _audio(*CHANGES)),
-    *(
-        Trial(f"no-{name}", f"the same without *{name}*", _without(name))
-        for name in ("speed", "equalise", "reverberate", "noise")
+# Part of the report → its trials; the first is what the others are compared with.
+TRIALS: Mapping[str, tuple[Trial, ...]] = {
+    "trials": (
+        Trial("base", "the base: everything below that isn't marked *with*"),
+        Trial("plain", "no augmentation at all", {"n_versions": 1, "masks": False, "mixup": 0.0}),
+        Trial("no-versions", "no augmentation of the audio", {"n_versions": 1}),
+        Trial("no-masks", "without masks (SpecAugment)", {"masks": False}),
+        Trial("no-mixup", "without mixup", {"mixup": 0.0}),
+        Trial("no-ema", "without averaged weights", {"ema": 0.0}),
+        Trial("half-balance", "rare labels drawn more often, by the root", {"label_balance": 0.5}),
+        Trial("label-balance", "all labels drawn equally often", {"label_balance": 1.0}),
+        Trial("no-kit-balance", "kits drawn as often as they have sounds", {"kit_balance": 0.0}),
+        Trial(
+            "half-kit-balance",
+            "sounds of large kits drawn less, by the root",
+            {"kit_balance": 0.5},
+        ),
+        Trial("no-fold-loss", "loss on the 34 labels alone", {"fold_weight": 0.0}),
+        Trial("no-smoothing", "without label smoothing", {"label_smoothing": 0.0}),
+        Trial("generalised", "with generalised cross-entropy, q = 0.5", {"loss": "generalised"}),
+        Trial("taught", "labels blended, half and half, with what teachers heard", {"teachers": 4}),
+        Trial(
+            "relabel",
+            "labels that a teacher new to the sound contradicts for at least 0.9 replaced",
+            {"teachers": 4, "opinion_weight": 1.0, "opinion_above": 0.9},
+        ),
+        Trial(
+            "cepstra",
+            "with the cepstrum (MFCC) beside the spectrogram",
+            {"arch": "cepstral_cnn"},
+        ),
+        Trial("no-synthetic", "without synthesised sounds", {"n_synthetic": 0}),
+        Trial("no-extra", "without melodic notes and words", extra=False),
+        Trial("small-batches", "with batches of 64 in place of 128", {"batch_size": 64}),
+        Trial("longer", "with twice the draws", {"epochs": 16}),
+        Trial("wider", "with twice the channels", {"width": 1.0}),
     ),
-    Trial("truncate", "the same with *truncate*", _audio(*CHANGES, "truncate")),
-    Trial("code", "the same with *code* (MP3)", _audio(*CHANGES, "code")),
-    Trial(
-        "even",
-        "the same with an even time axis: 98 frames of 11.6 ms",
-        {**_audio(*CHANGES), "features": LOG_MEL},
+    "audio": (
+        Trial("three", "the base: everything below that isn't marked *with*", _audio(*CHANGES)),
+        Trial(
+            "envelope",
+            "with loudness over time and durations beside what the convolutions hear",
+            _audio(*CHANGES, arch="envelope_cnn"),
+        ),
+        Trial(
+            "long-window",
+            "with windows of 93 ms in place of 46: twice as fine in frequency",
+            _audio(*CHANGES, features=dataclasses.replace(WARPED_LOG_MEL, n_fft=4_096)),
+        ),
+        Trial(
+            "mfcc",
+            "40 MFCC on an even time axis in place of the spectrogram",
+            _audio(*CHANGES, features=MFCC),
+        ),
+        Trial(
+            "even",
+            "an even time axis: 98 frames of 11.6 ms",
+            _audio(*CHANGES, features=LOG_MEL),
+        ),
+        *(Trial(f"no-{name}", f"without *{name}*", _without(name)) for name in CHANGES),
+        Trial("truncate", "with *truncate*", _audio(*CHANGES, "truncate")),
+        Trial("code", "with *code* (MP3)", _audio(*CHANGES, "code")),
     ),
-    Trial(
-        "mfcc",
-        "the same with 40 MFCC, on an even axis, in place of the spectrogram",
-        {**_audio(*CHANGES), "features": MFCC},
-    ),
-    Trial("no-masks", "without masks (SpecAugment)", {"masks": False}),
-    Trial("no-mixup", "without mixup", {"mixup": 0.0}),
-    Trial("no-ema", "without averaged weights", {"ema": 0.0}),
-    Trial("half-balance", "rare labels drawn more often, by the root", {"label_balance": 0.5}),
-    Trial("label-balance", "all labels drawn equally often", {"label_balance": 1.0}),
-    Trial("no-kit-balance", "kits drawn as often as they have sounds", {"kit_balance": 0.0}),
-    Trial("half-kit-balance", "sounds of large kits drawn less, by the root", {"kit_balance": 0.5}),
-    Trial("no-fold-loss", "loss on the 34 labels alone", {"fold_weight": 0.0}),
-    Trial("no-smoothing", "without label smoothing", {"label_smoothing": 0.0}),
-    Trial("generalised", "with generalised cross-entropy, q = 0.5", {"loss": "generalised"}),
-    Trial("taught", "labels blended, half and half, with what teachers heard", {"teachers": 4}),
-    Trial(
-        "relabel",
-        "labels that a teacher new to the sound contradicts for at least 0.9 replaced",
-        {"teachers": 4, "opinion_weight": 1.0, "opinion_above": 0.9},
-    ),
-    Trial("cepstra", "with the cepstrum (MFCC) beside the spectrogram", {"arch": "cepstral_cnn"}),
-    Trial("no-synthetic", "without synthesised sounds", {"n_synthetic": 0}),
-    Trial("no-extra", "without melodic notes and words", extra=False),
-    Trial("small-batches", "with batches of 64 in place of 128", {"batch_size": 64}),
-    Trial("longer", "with twice the draws", {"epochs": 16}),
-    Trial("wider", "with twice the channels", {"width": 1.0}),
-)
+}
 
 
 def judge_sources(
@@ -189,17 +210,22 @@ def joined(parts: Sequence[Judged]) -> Judged:
     )
 
 
-def trials_named(names: tuple[str, ...]) -> list[Trial]:
-    """The trials called `names`; all of them, if there are none.
+def check_trials(names: Collection[str]) -> None:
+    """Check that there are trials of these names.
 
     Raises:
         UsageError: if one isn't there.
     """
-    known = {trial.name: trial for trial in TRIALS}
+    known = [trial.name for trials in TRIALS.values() for trial in trials]
     for name in names:
         if name not in known:
             raise UsageError(f"no trial is called {name}", hint=", ".join(known))
-    return [known[name] for name in names] if names else list(TRIALS)
+
+
+def trials_of(part: str, names: Collection[str] = ()) -> list[Trial]:
+    """A part's base and those of its trials that are named; all, if none are named at all."""
+    base, *others = TRIALS[part]
+    return [base, *(trial for trial in others if not names or trial.name in names)]
 
 
 def _train_and_judge(

@@ -20,6 +20,10 @@ EMBEDDING_SIZE = 128
 # parameters: as many as fit two megabytes in float16.
 _BLOCKS = ((32, False), (64, True), (112, True), (112, False), (152, True))
 
+# `envelope_cnn` counts frames above 10, 20, 30 and 40 dB below the loudest; 40 dB are 1 in features.
+DURATION_LEVELS = (0.25, 0.5, 0.75, 1.0)
+SOFTNESS = 0.05
+
 
 def residual_cnn(shape: tuple[int, int], n_labels: int, width: float = 1.0) -> keras.Model:
     """Plain 3×3 residual network on a log-mel spectrogram, its channels times `width`.
@@ -43,8 +47,31 @@ def cepstral_cnn(shape: tuple[int, int], n_labels: int, width: float = 1.0) -> k
     return _residual_body(features, layers.Concatenate()(both), n_labels, width)
 
 
+def envelope_cnn(shape: tuple[int, int], n_labels: int, width: float = 1.0) -> keras.Model:
+    """`residual_cnn`, which is also told how loud each frame is, and how long the sound rings.
+
+    The convolutions see everything in a small neighbourhood; how long the tail is, they only add up.
+    """
+    features = keras.Input(shape, name="features")
+    # A share of frames above each level below the loudest, softly, so that it can be trained through.
+    loudness = keras.ops.max(features, axis=1)
+    below = loudness - keras.ops.max(loudness, axis=1, keepdims=True)
+    durations = [
+        keras.ops.mean(keras.ops.sigmoid((below + level) / SOFTNESS), axis=1, keepdims=True)
+        for level in DURATION_LEVELS
+    ]
+    side = layers.Concatenate()([loudness, *durations])
+    side = layers.Dense(32, activation="relu", name="envelope")(side)
+    body = layers.Reshape((*shape, 1))(features)
+    return _residual_body(features, body, n_labels, width, side=side)
+
+
 def _residual_body(
-    features: keras.KerasTensor, x: keras.KerasTensor, n_labels: int, width: float
+    features: keras.KerasTensor,
+    x: keras.KerasTensor,
+    n_labels: int,
+    width: float,
+    side: keras.KerasTensor | None = None,
 ) -> keras.Model:
     x = _convolution(x, round(32 * width), size=5, strides=2)
     for channels, halve in _BLOCKS:
@@ -52,7 +79,10 @@ def _residual_body(
             x = layers.MaxPooling2D(2, padding="same")(x)
         x = _residual(x, round(channels * width))
     x = layers.AveragePooling2D((1, x.shape[2]))(x)
-    x = layers.Dropout(0.3)(layers.Flatten()(x))
+    x = layers.Flatten()(x)
+    if side is not None:
+        x = layers.Concatenate()([x, side])
+    x = layers.Dropout(0.3)(x)
     return _with_heads(features, x, n_labels, "residual_cnn")
 
 
@@ -89,4 +119,5 @@ def _with_heads(
 NETWORKS: dict[str, Callable[[tuple[int, int], int, float], keras.Model]] = {
     "residual_cnn": residual_cnn,
     "cepstral_cnn": cepstral_cnn,
+    "envelope_cnn": envelope_cnn,
 }

@@ -24,9 +24,11 @@ from drumwatchd.training.evaluate import FOLD, FOLDERS, Figures, Judged, kit_mea
 from drumwatchd.training.experiments import (
     ALL_GROUPS,
     TRIAL_GROUPS,
+    TRIALS,
+    check_trials,
     joined,
     judge_sources,
-    trials_named,
+    trials_of,
 )
 from drumwatchd.training.progress import Progress
 from drumwatchd.training.settings import (
@@ -36,7 +38,7 @@ from drumwatchd.training.settings import (
     TrainingConfig,
 )
 
-PARTS = ("designs", "trials")
+PARTS = ("designs", *TRIALS)
 RANDOM = ("random:0/5",)
 N_RESAMPLES = 2_000
 
@@ -80,7 +82,7 @@ def write_report(
         parts: of `PARTS`: what is measured anew.
         extra: more corpora that all but the reference designs train on.
         leave_out: keys of `DESIGNS`, neither Model 1 nor the shipped one.
-        trials: names of trials beside the base; all, if there are none.
+        trials: names of trials beside the base of their part; all, if there are none.
         results: where judgements are kept, so that nothing is trained twice.
         cache: of features.
         processes: for the features.
@@ -97,14 +99,16 @@ def write_report(
             progress=progress,
         )
 
+    check_trials(trials)
     page = out.read_text(encoding="utf-8") if out.is_file() else _EMPTY_PAGE
     if "designs" in parts:
         names = [name for name in DESIGNS if name not in leave_out]
         page = with_part(page, "designs", render_designs(*_judge_designs(judge, names, extra)))
-    if "trials" in parts:
-        wanted = trials_named(("base", *trials) if trials else ())
-        tried = {trial.name: judge(trial.config(extra), TRIAL_GROUPS) for trial in wanted}
-        page = with_part(page, "trials", render_trials(tried))
+    for part in TRIALS:
+        if part in parts:
+            wanted = trials_of(part, trials)
+            tried = {trial.name: judge(trial.config(extra), TRIAL_GROUPS) for trial in wanted}
+            page = with_part(page, part, render_trials(part, tried))
     write_atomically(str(out), page)
 
 
@@ -292,12 +296,13 @@ def _certainty(figures: Figures) -> list[str]:
     return [f"{value:.3f}" for value in values]
 
 
-def render_trials(judged: Mapping[str, Judged]) -> str:
-    """The trials side by side, the base first, as Markdown."""
-    base = judged["base"]
+def render_trials(part: str, judged: Mapping[str, Judged]) -> str:
+    """The trials of a part side by side, its base first, as Markdown."""
+    first, *_ = trials = trials_of(part, judged)
+    base, config = judged[first.name], first.config(())
     reference = measure(base.probabilities, base.examples)
     rows = []
-    for trial in trials_named(tuple(judged)):
+    for trial in trials:
         figures = measure(judged[trial.name].probabilities, base.examples)
         low, high = kit_interval(judged[trial.name], base)
         rows.append(
@@ -305,17 +310,20 @@ def render_trials(judged: Mapping[str, Judged]) -> str:
                 trial.idea,
                 f"{figures.accuracy:.3f}",
                 f"{figures.kit_accuracy:.3f}",
-                "" if trial.name == "base" else f"{low:+.3f} … {high:+.3f}",
+                "" if trial is first else f"{low:+.3f} … {high:+.3f}",
                 f"{figures.six_accuracy:.3f}",
                 f"{figures.fine_accuracy:.3f}",
                 f"{figures.misc_recall:.3f}",
             ]
         )
     heads = ["", "six + misc", "over kits", "kits: against the base", "six only", "34", "misc"]
-    return (
-        f"## What was tried\n\n{_TRIALS_TEXT.format(n=reference.n_sounds, kits=reference.n_kits)}"
-        f"\n\n{_table(heads, rows)}\n"
+    text = _TRIALS_TEXTS[part].format(
+        draws=round(config.epochs * config.draws, -3),
+        versions=config.n_versions,
+        n=reference.n_sounds,
+        kits=reference.n_kits,
     )
+    return f"{text}\n\n{_table(heads, rows)}\n"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -333,6 +341,9 @@ Written by `drumwatchd-train report CORPUS`; every figure below is measured by t
 
 <!-- trials -->
 <!-- end of trials -->
+
+<!-- audio -->
+<!-- end of audio -->
 """
 _DESIGNS_TEXT = """Four groups of whole sources are held out in turn; in the two collections of drum machines a source is
 a maker. A network is judged only on sources that it never met: other recordings by other people, though
@@ -343,7 +354,15 @@ The networks called {shipped} are trained exactly as the shipped weights were, {
 half of each target from four teachers, who met nothing of what is held out either; only what is held out
 differs. The shipped weights themselves are measured on the [model card](model-card.md).
 """
-_TRIALS_TEXT = """One change at a time to a small network (a quarter of the multiplications, 66,000 sounds
+_TRIALS_TEXTS = {
+    "trials": """## What was tried
+
+One change at a time to a small network (a quarter of the multiplications, {draws:,} sounds
 drawn), on two of the four groups: {n:,} sounds of {kits} kits. The interval is that of the kits, not that of
 chance in training, as each was trained once; one that holds zero says that nothing was shown. Of twenty
-ideas that change nothing, one will still seem to."""
+ideas that change nothing, one will still seem to.""",
+    "audio": """## What is done to the audio, and what is seen of it
+
+The same network and groups; as each idea needs features of its own, with {versions} versions of a sound and
+{draws:,} draws. {n:,} sounds of {kits} kits.""",
+}
