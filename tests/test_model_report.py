@@ -66,7 +66,7 @@ def test_the_report_has_every_table() -> None:
         page += table
     for heading in ("Sources never met", "Folder by folder", "How sure", "What was tried"):
         assert f"## {heading}" in page
-    assert "33,000 draws" in page
+    assert "66,000 draws" in page
     widths = [line.count("|") for line in page.splitlines() if line.startswith("|")]
     assert min(widths) > 3
 

@@ -70,8 +70,8 @@ class Trial:
 
 
 def _audio(*changes: str, **settings: Any) -> Mapping[str, Any]:
-    """Fewer versions and draws, since each of these has features of its own."""
-    return {"n_versions": 3, "epochs": 4, "changes": changes, **settings}
+    """Fewer versions, since each of these has features of its own."""
+    return {"n_versions": 3, "changes": changes, **settings}
 
 
 def _without(change: str) -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ from drumwatchd.training.calibrate import Calibration
 from drumwatchd.training.evaluate import FOLD, FOLDERS, Figures, Judged, kit_means, measure
 from drumwatchd.training.experiments import (
     ALL_GROUPS,
+    BASE,
     TRIAL_GROUPS,
     TRIALS,
     check_trials,
@@ -320,6 +321,7 @@ def render_trials(part: str, judged: Mapping[str, Judged]) -> str:
     text = _TRIALS_TEXTS[part].format(
         draws=round(config.epochs * config.draws, -3),
         versions=config.n_versions,
+        usual=BASE.n_versions,
         n=reference.n_sounds,
         kits=reference.n_kits,
     )
@@ -363,6 +365,6 @@ chance in training, as each was trained once; one that holds zero says that noth
 ideas that change nothing, one will still seem to.""",
     "audio": """## What is done to the audio, and what is seen of it
 
-The same network and groups; as each idea needs features of its own, with {versions} versions of a sound and
-{draws:,} draws. {n:,} sounds of {kits} kits.""",
+The same network and groups; as each idea needs features of its own, with {versions} versions of a sound
+in place of {usual}. {draws:,} draws, {n:,} sounds of {kits} kits.""",
 }

@@ -63,7 +63,7 @@ def retrain(
     Where `adapt` fits the last layer, this trains all of them, from the configured network on. A
     first network is asked about a part of the corrections that it didn't learn, whole packs, and
     about what is held out of CORPUS; if it is better, a second one learns all and judges from the
-    next file on. Else the first is kept as rejected, with the reason. Takes half an hour or
+    next file on. Else the first is kept as rejected, with the reason. Takes ten minutes or
     so; a run that was killed goes on where it was when it is started again.
     """
     from drumwatchd.config import find_config, load_config
