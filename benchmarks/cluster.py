@@ -17,7 +17,7 @@ from drumwatchd.analysis.model_card import shipped_model
 from drumwatchd.analysis.settings import AnalysisSettings
 from drumwatchd.batch import run_folder
 from drumwatchd.batch.classify import Hands, classify
-from drumwatchd.batch.cluster import Cluster, Roads
+from drumwatchd.batch.cluster import Cluster, Roads, connected
 from drumwatchd.batch.pool import Processes
 from farm import farm
 
@@ -109,7 +109,7 @@ def _on_cluster(folder: Path, count: int, *, send: bool) -> Costs:
     name = "sent" if send else "mounted"
     with farm(folder / f"farm {name}") as machines:
         workers = [machines.add_worker().pid for _ in range(2)]
-        with Cluster(machines.address, SETTINGS, Roads(send=send)) as cluster:
+        with Cluster(connected(machines.address), SETTINGS, Roads(send=send)) as cluster:
             scheduler = machines.processes[0].pid
             return _costs(folder, name, count, Hands(cluster, 2), [scheduler, *workers])
 

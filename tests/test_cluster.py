@@ -72,6 +72,9 @@ def test_nobody_there(tmp_path: Path) -> None:
         [*there, "--out", desk.out, "--map", "/a=/b", "--send"],
     ):  # fmt: skip
         desk.run("classify", archive, *wrong, code=2)
+    told = desk.run("classify", archive, "--out", desk.out, "--scheduler", "foo", code=2).stderr
+    assert "tcp://host:8786" in told
+    assert not list(desk.out.glob("run_*"))
 
 
 def test_the_longest_folder_says_where(tmp_path: Path) -> None:
@@ -129,5 +132,5 @@ def test_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra there is a hint instead of a traceback."""
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UsageError, match="no dask") as caught:
-        cluster.Cluster("tcp://127.0.0.1:1", SETTINGS, Roads())
+        cluster.connected("tcp://127.0.0.1:1")
     assert "drumwatchd[cluster]" in str(caught.value)

@@ -191,6 +191,26 @@ def test_a_source_that_changed_is_named_and_left_out(desk: Desk, tmp_path: Path)
     assert len(filed(folder)) == 57 == len(manifested(folder))
 
 
+def test_a_new_time_alone_is_no_change(desk: Desk, tmp_path: Path) -> None:
+    """Copying and syncing tools touch files; what counts is what was heard. A dry run tells the same."""
+    archive = tmp_path / "archive"
+    shutil.copytree(desk.archive, archive)
+    other = Desk(tmp_path / "other")
+    other.folder.mkdir()
+    desk.run_folder = other.classify(archive)
+    os.utime(archive / "pack 0" / "kick 0000.wav")
+    slyly = archive / "pack 2" / "hat 0002.wav"
+    slyly.write_bytes(slyly.read_bytes()[:-2] + b"\x7f\x7f")
+    rehearsed = desk.run("rebuild", desk.run_folder, "--out", desk.out, "--dry-run", code=3)
+    assert len(rehearsed.stdout.splitlines()) == 59
+    assert f"{slyly}: it changed since it was judged" in rehearsed.stderr
+    assert "59 files" in rehearsed.stderr.splitlines()[-1]
+    assert not desk.out.exists()
+    folder, told = rebuild(desk, code=3)
+    assert [Path(problem["path"]).name for problem in told["problems"]] == ["hat 0002.wav"]
+    assert len(filed(folder)) == 59
+
+
 def test_another_file_is_never_replaced(desk: Desk) -> None:
     """What stands under a name and isn't ours stays, and is named."""
     folder, _ = rebuild(desk)

@@ -27,7 +27,7 @@ from drumwatchd.files import OPEN_FLAGS, source_from_stat
 
 # A longer file isn't sent: it would be held in memory on both sides.
 MOST_SENT_BYTES = 64 << 20
-CONNECT_SECONDS = 20.0
+CONNECT_SECONDS = 10.0
 HINT = 'install it with: pip install "drumwatchd[cluster]"'
 PLUGIN_NAME = "drumwatchd"
 
@@ -101,12 +101,11 @@ class Cluster(Executor):
         count: of the workers' threads when it began.
 
     Raises:
-        UsageError: dask.distributed isn't installed, or no worker can be reached.
         ModelError: what judges can't be packed, or the workers can't use it.
     """
 
-    def __init__(self, address: str, settings: AnalysisSettings, roads: Roads) -> None:
-        self._client = _connected(address)
+    def __init__(self, client: Any, settings: AnalysisSettings, roads: Roads) -> None:
+        self._client = client
         try:
             kit = kit_of(settings)
             self._digest, self._roads = kit.digest, roads
@@ -153,11 +152,22 @@ class Cluster(Executor):
         return task
 
 
-def _connected(address: str) -> Any:
+def connected(address: str) -> Any:
+    """A client of the scheduler at `address`, which has workers; to be closed.
+
+    Raises:
+        UsageError: dask.distributed isn't installed, or no worker can be reached.
+    """
     try:
         from distributed import Client
+        from distributed.comm.addressing import parse_host_port
     except ImportError as error:
         raise UsageError("there is no dask.distributed", hint=HINT) from error
+    try:
+        parse_host_port(address.partition("://")[2] or address)
+    except ValueError as error:
+        raise UsageError(f"no address of a scheduler ({error})", path=address,
+                         hint="name it as tcp://host:8786") from error  # fmt: skip
     try:
         client: Any = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:

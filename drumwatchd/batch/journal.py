@@ -6,6 +6,7 @@ It is the truth of a run; results are made of it. What a crash tore at its end i
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import time
@@ -148,10 +149,13 @@ def digest(path: Path) -> str:
 
 def cant_write(error: OSError, path: Path) -> RunError:
     """The error for results that can't be kept."""
+    mend = (
+        "let this user write there" if error.errno in (errno.EACCES, errno.EPERM) else "make room"
+    )
     return RunError(
         f"the results can't be written ({error.strerror})",
         path=str(path),
-        hint="what was written stays; make room, start it again, and it goes on where it was",
+        hint=f"what was written stays; {mend}, start it again, and it goes on where it was",
     )
 
 

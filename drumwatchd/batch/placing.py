@@ -17,7 +17,7 @@ from typing import Literal
 
 from drumwatchd.archive.placement import CANT_LINK, THIS_FILE_ONLY
 from drumwatchd.batch.records import Seen
-from drumwatchd.files import CHUNK_BYTES, open_regular
+from drumwatchd.files import CHUNK_BYTES, digest_of, open_regular
 
 Mode = Literal["copy", "symlink", "hardlink", "none"]
 
@@ -57,10 +57,33 @@ class Maker:
                 return Problem(error.strerror or str(error))
             raise
 
+    def problem_with(self, source: str, seen: Seen) -> Problem | None:
+        """Why a file would be left out, as far as can be told without making anything."""
+        try:
+            self._as_judged(source, seen)
+        except Left as left:
+            return Problem(str(left))
+        except OSError as error:
+            return Problem(error.strerror or str(error))
+        return None
+
+    def _as_judged(self, source: str, seen: Seen) -> os.stat_result:
+        """The source, which is what was judged: by size and time; where only the time differs, by content."""
+        try:
+            found = os.lstat(source)
+        except (FileNotFoundError, NotADirectoryError):
+            raise Left("it is gone") from None
+        is_same = stat.S_ISREG(found.st_mode) and found.st_size == seen.size
+        if is_same and found.st_mtime_ns != seen.mtime_ns:
+            is_same = digest_of(source, self._algorithm) == seen.digest
+        if not is_same:
+            raise Left("it changed since it was judged")
+        return found
+
     def _make(self, source: str, seen: Seen, relative: str) -> bool:
         target = os.path.join(self._folder, relative)
         try:
-            found = _as_judged(source, seen)
+            found = self._as_judged(source, seen)
         except Left:
             if self._keeps(seen, target):
                 return False  # it was made before, and its original may go
@@ -185,19 +208,6 @@ def _closing(descriptor: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _as_judged(source: str, seen: Seen) -> os.stat_result:
-    """The source, which by size and time is what was judged."""
-    try:
-        found = os.lstat(source)
-    except (FileNotFoundError, NotADirectoryError):
-        raise Left("it is gone") from None
-    if not stat.S_ISREG(found.st_mode) or (found.st_size, found.st_mtime_ns) != (
-        seen.size, seen.mtime_ns,
-    ):  # fmt: skip
-        raise Left("it changed since it was judged")
-    return found
 
 
 def _is_torn(source: str, target: str) -> bool:

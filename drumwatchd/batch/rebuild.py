@@ -204,7 +204,8 @@ def rebuild(
             maker = Maker(str(folder), wanted.mode, run.about.algorithm)
             for plan in plans(run, judge, wanted, rebuilt):
                 outcome = maker.make(plan.source, plan.record.seen, plan.relative)
-                _note(plan, outcome, tables, rebuilt)
+                if _note(plan, outcome, rebuilt):
+                    tables.add(plan.judged, plan.record, plan.source, plan.relative)
                 progress(1)
         _sync(folder)
         return _revealed(folder), rebuilt
@@ -215,16 +216,32 @@ def rebuild(
         ) from error  # fmt: skip
 
 
-def _note(plan: Plan, outcome: bool | Problem, tables: Tables, rebuilt: Rebuilt) -> None:
+def rehearse(run: RunFolder, judge: Judge, wanted: Wanted, rebuilt: Rebuilt) -> Iterator[Plan]:
+    """Each file that `rebuild` would file now; makes nothing.
+
+    Args:
+        rebuilt: gets what would become of it.
+
+    Raises:
+        RunError: the run can't be read.
+    """
+    maker = Maker("", wanted.mode, run.about.algorithm)
+    for plan in plans(run, judge, wanted, rebuilt):
+        if _note(plan, maker.problem_with(plan.source, plan.record.seen) or True, rebuilt):
+            yield plan
+
+
+def _note(plan: Plan, outcome: bool | Problem, rebuilt: Rebuilt) -> bool:
+    """Count what became of a file; whether it is there."""
     digest = plan.record.seen.digest or ""
     if isinstance(outcome, Problem):
         left = LeftOut(plan.begin, plan.source, outcome.reason, plan.relative)
         rebuilt.left.leave_out(digest, left)
-        return
+        return False
     rebuilt.left.found(digest)
     rebuilt.labels[plan.judged.label] += 1
     rebuilt.made += outcome
-    tables.add(plan.judged, plan.record, plan.source, plan.relative)
+    return True
 
 
 def _revealed(folder: Path) -> Path:

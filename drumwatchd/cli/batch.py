@@ -75,7 +75,7 @@ def classify_archive(
     roots = [_root(path) for path in paths]
     settings = analysis_settings(context.classify_settings(), context.store())
     about, pinned = run_folder.about(roots, context.algorithm(), settings)
-    with run_folder.alone(out):
+    with _connected(elsewhere) as client, run_folder.alone(out):
         for other in run_folder.left_unfinished(out, about):
             click.echo(
                 f"drumwatchd: {visible(str(other.path))} stays unfinished: it was begun with another "
@@ -86,7 +86,8 @@ def classify_archive(
         judge = run_folder.heeding(pinned, run)
         try:
             started = time.time()
-            ended = _run(run, out, judge, context.classify_settings(), elsewhere)
+            with _hands(judge, context.classify_settings(), client, elsewhere) as hands:
+                ended = _run(run, out, judge, hands)
             summary = _finish(run, ended, started)
         except RunError as error:
             click.echo(f"drumwatchd: {visible(str(error))}", err=True)
@@ -99,44 +100,58 @@ def classify_archive(
 def _root(path: str) -> str:
     # A link that somebody names is meant.
     real = os.path.realpath(path)
-    if not os.path.exists(real):
-        raise UsageError("there is no such file or folder", path=path)
+    try:
+        os.stat(real)
+    except FileNotFoundError:
+        raise UsageError("there is no such file or folder", path=path) from None
+    except OSError as error:
+        hint = "let the user that runs this read it"
+        raise UsageError(f"can't be reached ({error.strerror})", path=path, hint=hint) from error
     return real
 
 
-def _run(
-    run: RunFolder, out: Path, settings: Any, how: ClassifyConfig, elsewhere: Elsewhere | None
-) -> Ended:
+def _run(run: RunFolder, out: Path, settings: Any, hands: Hands) -> Ended:
     from drumwatchd.batch.classify import classify
     from drumwatchd.config.model import DEFAULT_IGNORE
     from drumwatchd.inbox.rescan import ignore_matcher
 
-    with (
-        _terminated_like_interrupted(),
-        _hands(settings, how, elsewhere) as hands,
-        bar("classifying") as progress,
-    ):
+    with bar("classifying") as progress:
         return classify(run, out, settings, hands, ignore_matcher(DEFAULT_IGNORE), progress)
 
 
 @contextlib.contextmanager
-def _hands(settings: Any, how: ClassifyConfig, elsewhere: Elsewhere | None) -> Iterator[Hands]:
-    """Processes here, or the workers of a cluster."""
+def _connected(elsewhere: Elsewhere | None) -> Iterator[Any]:
+    """The cluster's client; None at home. Before anything is written: nobody may answer."""
+    if elsewhere is None:
+        yield None
+        return
+    from drumwatchd.batch.cluster import connected
+
+    with contextlib.closing(connected(elsewhere.scheduler)) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _hands(
+    settings: Any, how: ClassifyConfig, client: Any, elsewhere: Elsewhere | None
+) -> Iterator[Hands]:
+    """Processes here, or the workers of a cluster; SIGTERM ends them as Ctrl-C does."""
     from drumwatchd.analysis.workers import worker_count
     from drumwatchd.batch.classify import Hands
     from drumwatchd.batch.pool import Processes
 
-    if elsewhere is not None:
-        from drumwatchd.batch.cluster import Cluster, Roads
+    with _terminated_like_interrupted():
+        if elsewhere is not None:
+            from drumwatchd.batch.cluster import Cluster, Roads
 
-        roads = Roads(elsewhere.mounted, elsewhere.send)
-        with Cluster(elsewhere.scheduler, settings, roads) as cluster:
-            yield Hands(cluster, cluster.count)
-        return
-    count = worker_count(how.worker_count)
-    timeout_seconds, memory_mb = how.worker_timeout_seconds, how.worker_memory_mb
-    with Processes(count, timeout_seconds=timeout_seconds, memory_mb=memory_mb) as executor:
-        yield Hands(executor, count)
+            roads = Roads(elsewhere.mounted, elsewhere.send)
+            with Cluster(client, settings, roads) as cluster:
+                yield Hands(cluster, cluster.count)
+            return
+        count = worker_count(how.worker_count)
+        timeout_seconds, memory_mb = how.worker_timeout_seconds, how.worker_memory_mb
+        with Processes(count, timeout_seconds=timeout_seconds, memory_mb=memory_mb) as executor:
+            yield Hands(executor, count)
 
 
 @contextlib.contextmanager

@@ -76,7 +76,7 @@ def rebuild(
     everything in its place. Copies are compared with what was judged; a file that changed since is
     named and left out.
 
-    Exit code 3 where something was left out.
+    Exit code 3 where something was left out, or would be.
     """
     from drumwatchd.batch.judging import judge_for, read_overrides
     from drumwatchd.batch.rebuild import Rebuilt, Wanted
@@ -97,14 +97,17 @@ def rebuild(
         overrides=None if overrides is None else read_overrides(overrides),
     )
     wanted = Wanted(mode, mirror)
+    rebuilt = Rebuilt()
     if dry_run:
-        _say_plans(opened, judge, wanted, as_json)
-        return
-    folder, rebuilt = _make(opened, out, judge, wanted)
+        _say_plans(opened, judge, wanted, rebuilt, as_json)
+    else:
+        folder, rebuilt = _make(opened, out, judge, wanted)
     for path, reason in rebuilt.problems:
         click.echo(f"drumwatchd: {visible(path)}: {reason}", err=True)
-    assert isinstance(rebuilt, Rebuilt)
-    _tell(folder, rebuilt, as_json)
+    if dry_run:
+        click.echo(f"nothing was made; would be: {_summary(rebuilt)}", err=True)
+    else:
+        _tell(folder, rebuilt, as_json)
     if rebuilt.problems or rebuilt.unjudged:
         raise SystemExit(EXIT_PARTLY)
 
@@ -126,11 +129,13 @@ def _make(run: RunFolder, out: Path, judge: Judge, wanted: Wanted) -> tuple[Path
             raise SystemExit(EXIT_PARTLY) from None
 
 
-def _say_plans(run: RunFolder, judge: Judge, wanted: Wanted, as_json: bool) -> None:
-    from drumwatchd.batch.rebuild import Rebuilt, plans
+def _say_plans(
+    run: RunFolder, judge: Judge, wanted: Wanted, rebuilt: Rebuilt, as_json: bool
+) -> None:
+    from drumwatchd.batch.rebuild import rehearse
 
     with LineWriter() as writer:
-        for plan in plans(run, judge, wanted, Rebuilt()):
+        for plan in rehearse(run, judge, wanted, rebuilt):
             line = f"{plan.source} → {plan.relative}"
             writer.write(
                 json_text(_as_json(plan))
@@ -162,10 +167,14 @@ def _tell(folder: Path, rebuilt: Rebuilt, as_json: bool) -> None:
             }
         )  # fmt: skip
         return
+    click.echo(visible(f"{_summary(rebuilt)}: {folder}"))
+
+
+def _summary(rebuilt: Rebuilt) -> str:
     left = {
         "duplicates left out": rebuilt.duplicates, "not judged": rebuilt.unjudged,
         "left out": len(rebuilt.problems),
     }  # fmt: skip
+    count = sum(rebuilt.labels.values())
     parts = [f"{counted(count, 'file')}, {rebuilt.made:,} of them new"]
-    parts += outcome_parts(rebuilt.labels, left)
-    click.echo(visible(f"{'; '.join(parts)}: {folder}"))
+    return "; ".join(parts + outcome_parts(rebuilt.labels, left))
