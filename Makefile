@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 CONFIG ?= config.toml
 ARGS ?=
+# Tests at a time: many wait for a daemon. Those of one file stay together, for they share what they set up.
+JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 
 # The first of these on PATH that is new enough, and not newer than what the dependencies serve.
 CANDIDATES := python3 python3.13 python3.12 python3.11
@@ -37,7 +39,7 @@ run: $(VENV)/.ready-run $(CONFIG) ## start the daemon on ./inbox, filing into ./
 	@exec $(BIN)/drumwatchd --config $(CONFIG) run
 
 test: lint ## format check, lint, types, import walls, then every test
-	@exec $(BIN)/python -m pytest -m "not torture" $(ARGS)
+	@exec $(BIN)/python -m pytest -m "not torture" --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.ready-test ## the checks that need no test run
 	$(BIN)/ruff format --check .
