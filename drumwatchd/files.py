@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -14,6 +15,7 @@ from drumwatchd.errors import SourceChangedError
 CHUNK_BYTES = 1 << 20
 # Some file systems hand out 64-bit inodes, and times after 2262; SQLite's integers are signed.
 INT64_MASK = (1 << 63) - 1
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -167,6 +169,24 @@ def fsync_folder(folder: str) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def rename_new(old: str, new: str) -> None:
+    """Rename a file, never over another; in one step, also where there are no hard links.
+
+    Raises:
+        FileExistsError: the new name is taken.
+        OSError: ENOSYS or EINVAL where system or file system don't know how to; others as `rename`.
+
+    References:
+        renameat2(2), RENAME_NOREPLACE.
+    """
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), old)
+    if call(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), _RENAME_NOREPLACE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), old, None, new)
 
 
 def make_folders(folder: str) -> None:

@@ -40,7 +40,8 @@ class House:
 
     def __init__(self, root: Path, index: Index, inbox: Path) -> None:
         self.root, self.index, self.inbox, self.ear = root, index, inbox, Ear()
-        create_marker(str(root), "id")
+        if not (root / MARKER_NAME).exists():
+            create_marker(str(root), "id")
         self.set_mode("move")
 
     def set_mode(

@@ -27,9 +27,14 @@ class Owner:
         index._clock = lambda: self.now  # one clock for all
         self.begin()
 
-    def begin(self, mode: str = "move", template: str = "{label}/{stem}{suffix}") -> None:
+    def begin(
+        self,
+        mode: str = "move",
+        template: str = "{label}/{stem}{suffix}",
+        duplicates: str = "keep",
+    ) -> None:
         """What a new process would have."""
-        self.house.set_mode(mode, template=template)
+        self.house.set_mode(mode, duplicates, template)
         settings = RoundSettings(ignored=ignore_matcher(DEFAULT_IGNORE), is_watched=False)
         self.rounds = Rounds(self.index, self.house.archive, settings, lambda: None)
 

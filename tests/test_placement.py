@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from drumwatchd.archive import placement
 from drumwatchd.archive.placement import holds, place, remove_source, temporary_path
 from drumwatchd.errors import (
     ArchiveError,
@@ -113,15 +114,21 @@ def test_a_source_that_changed_is_not_archived(mode: str, tmp_path: Path, drop: 
     assert Path(source.path).read_bytes() == b"second"
 
 
-def test_without_hard_links_the_name_is_reserved_first(
-    tmp_path: Path, drop: Drop, monkeypatch: pytest.MonkeyPatch
+def refuse(number: int) -> Callable[..., None]:
+    def call(*args: object, **kwargs: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+@pytest.mark.parametrize("is_new_kernel", [True, False], ids=["renameat2", "reserved"])
+def test_without_hard_links_nothing_is_replaced(
+    is_new_kernel: bool, tmp_path: Path, drop: Drop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """exFAT and SMB know no links; the name is taken exclusively, then filled by a rename."""
-
-    def no_links(*args: object, **kwargs: object) -> None:
-        raise OSError(errno.EPERM, "no hard links here")
-
-    monkeypatch.setattr(os, "link", no_links)
+    """exFAT and SMB know no links: a rename that replaces nothing, or the name is reserved for one."""
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    if not is_new_kernel:
+        monkeypatch.setattr(placement, "rename_new", refuse(errno.EINVAL))
     source, target = drop(content=b"boom"), tmp_path / "archive" / "kick.wav"
     put(source, target, "move", b"boom")
     assert target.read_bytes() == b"boom"
@@ -134,12 +141,9 @@ def test_a_reserved_name_is_given_back_when_the_rename_fails(
     tmp_path: Path, drop: Drop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No empty file stays under a name that a sample was to have."""
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise OSError(errno.EPERM, "not here")
-
-    monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(os, "rename", refuse)
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    monkeypatch.setattr(placement, "rename_new", refuse(errno.ENOSYS))
+    monkeypatch.setattr(os, "rename", refuse(errno.EPERM))
     source, target = drop(content=b"boom"), tmp_path / "archive" / "kick.wav"
     with pytest.raises(ArchiveError):
         put(source, target, "move", b"boom")

@@ -271,15 +271,15 @@ class Archive:
         self.check()
         return links.follow(row, self.full_path(row), source)
 
-    def clear_leftovers(self, row: Row) -> None:
+    def clear_leftovers(self, row: Row, relative: str | None) -> None:
         """Remove what an interrupted placement of this row left beside its target.
 
         Raises:
             ArchiveError: it can't be removed now.
         """
-        if row.path is None:
+        if relative is None:
             return
-        target = self.full_path(row)
+        target = os.path.join(self.settings.root, relative)
         temporary = temporary_path(target, row.digest)
         if not os.path.lexists(temporary):
             return

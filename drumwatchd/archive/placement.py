@@ -22,6 +22,7 @@ from drumwatchd.files import (
     fsync_folder,
     make_folders,
     open_regular,
+    rename_new,
 )
 
 Mode = Literal["move", "copy", "hardlink", "symlink", "none"]
@@ -31,6 +32,8 @@ THIS_FILE_ONLY = frozenset(
 )
 # What `link` says where the file systems differ, or where one has no hard links (exFAT, SMB).
 CANT_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+# What `rename_new` says where it can't be had (NFS, some FUSE file systems, other kernels).
+CANT_RENAME_NEW = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 def place(
@@ -174,7 +177,17 @@ def _publish(temporary: str, target: str) -> None:
     except OSError as error:
         if error.errno not in CANT_LINK:
             raise
-        # No hard links here: reserve the name exclusively, then rename over our own reservation.
+        _rename(temporary, target)
+
+
+def _rename(temporary: str, target: str) -> None:
+    """Give the copy its name where there are no hard links."""
+    try:
+        rename_new(temporary, target)
+    except OSError as error:
+        if error.errno not in CANT_RENAME_NEW:
+            raise
+        # Reserve the name exclusively, then rename over our own reservation.
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
         try:
             os.rename(temporary, target)
