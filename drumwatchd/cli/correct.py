@@ -13,8 +13,9 @@ import click
 
 from drumwatchd.cli import EXIT_FOUND, EXIT_PARTLY
 from drumwatchd.cli.context import Context
+from drumwatchd.cli.history import Moment
 from drumwatchd.cli.output import JSON_SCHEMA, LineWriter, json_text, print_json, visible
-from drumwatchd.errors import DrumwatchdError, UsageError
+from drumwatchd.errors import DrumwatchdError, SourceChangedError, UsageError
 
 if TYPE_CHECKING:
     from drumwatchd.archive.archive import Archive
@@ -53,22 +54,34 @@ def correct(context: Context, target: str, label: str, note: str | None, as_json
 @click.command()
 @click.argument("target", metavar="[FILE|DIGEST]", type=click.UNPROCESSED, required=False)
 @click.option("--batch", metavar="N", type=int, help="All that `reclassify` moved in batch N.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--since", metavar="WHEN", type=Moment(),
+    help="Every correction and batch since then: 2h, 3d, or 2026-05-01T18:00.",
+)  # fmt: skip
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object; a line each with --since."
+)
 @click.pass_obj
-def undo(context: Context, target: str | None, batch: int | None, as_json: bool) -> None:
+def undo(
+    context: Context, target: str | None, batch: int | None, since: float | None, as_json: bool
+) -> None:
     """Take the last correction back, or that of FILE or DIGEST, or a batch of reclassify.
 
     The sample goes back to the class it was filed in before you corrected it first. Of a batch, all
-    goes back but what you corrected since. Exit code 1 where there is nothing to take back, 3 where
-    a part of a batch stays.
+    goes back but what you corrected since. With --since, the newest goes first. `log` shows what
+    was done. A file is never overwritten, and none that was changed meanwhile is moved. Exit code 1
+    where there is nothing to take back, 3 where a part stays.
     """
     from drumwatchd.archive.moves import Mover
     from drumwatchd.desk import open_desk
 
     config = context.load()
+    if sum(choice is not None for choice in (target, batch, since)) > 1:
+        raise UsageError("take back one thing: a sample, a batch, or all since a moment")
+    if since is not None:
+        _undo_since(config, since, as_json)
+        return
     if batch is not None:
-        if target is not None:
-            raise UsageError("a batch is taken back as a whole", hint="leave FILE or --batch out")
         from drumwatchd.cli.reclassify import undo_batch
 
         undo_batch(config, batch, as_json)
@@ -85,6 +98,41 @@ def undo(context: Context, target: str | None, batch: int | None, as_json: bool)
             _say_taken_back(said.digest, said.label, as_json)
         else:
             _tell(archive, row, None, Mover(index, archive).undo(row, said), as_json)
+
+
+def _undo_since(config: Config, since: float, as_json: bool) -> None:
+    """Take back every correction and every batch since a moment, the newest first."""
+    from drumwatchd.archive.moves import Mover
+    from drumwatchd.cli.reclassify import undo_batch
+    from drumwatchd.desk import open_desk
+    from drumwatchd.index.rejudged import Rejudged
+
+    problems = 0
+    with open_desk(config) as (index, archive):
+        said = archive.corrections.since(since)
+        batches = Rejudged(index).batches_since(since)
+        mover = Mover(index, archive)
+        for one in said:
+            row = index.row_of(one.digest)
+            try:
+                if row is None:
+                    archive.corrections.take_back(one.digest)
+                    _say_taken_back(one.digest, one.label, as_json)
+                else:
+                    _tell(archive, row, None, mover.undo(row, one), as_json)
+            except (SourceChangedError, UsageError) as error:
+                problems += 1
+                click.echo(visible(f"drumwatchd: {error}"), err=True)
+    for number in batches:
+        try:
+            undo_batch(config, number, as_json)
+        except SystemExit as ended:  # nothing was left of it to take back, or a part stays
+            problems += ended.code == EXIT_PARTLY
+    if not said and not batches:
+        click.echo("drumwatchd: nothing was corrected or judged again since", err=True)
+        raise SystemExit(EXIT_FOUND)
+    if problems:
+        raise SystemExit(EXIT_PARTLY)
 
 
 def _find(config: Config, index: Index, target: str) -> Row:

@@ -79,6 +79,12 @@ class Corrections:
             ).fetchone()
         return None if found is None else Correction(*found)
 
+    def since(self, moment: float) -> list[Correction]:
+        """Every correction since a moment, the newest first."""
+        query = f"SELECT {COLUMNS} FROM corrections WHERE at >= ? ORDER BY at DESC"  # noqa: S608 - constant text
+        with self._index.reading() as connection:
+            return [Correction(*values) for values in connection.execute(query, (moment,))]
+
     def say(self, digest: str, label: str, *, was: str | None, how: How, note: str | None) -> None:
         """Write down what a content is, that isn't in the archive now."""
         with self._index.transaction() as connection:

@@ -19,6 +19,7 @@ from drumwatchd.index.records import (
     Lesson,
     Remembered,
     Sample,
+    Whereabouts,
     to_event,
     to_remembered,
     to_sample,
@@ -109,7 +110,7 @@ def _reading_hint(path: str, error: sqlite3.DatabaseError) -> str:
         return "you may not read it; try as the daemon's user"
     if isinstance(error, sqlite3.OperationalError):
         return "readers too need write access to its folder, for SQLite's shared memory"
-    return "move it away and run `drumwatchd scan` to make a new one"
+    return "`drumwatchd repair --rebuild-index` makes a new one of the archive and its manifests"
 
 
 class Reader:
@@ -333,6 +334,40 @@ class Reader:
                 digest, label, at, model, added, pack, embedding, again, is_heard_again, place,
             ) in self._all(sql, (network,))
         ]  # fmt: skip
+
+    def happened(
+        self, *, since: float, digest: str | None, limit: int | None
+    ) -> list[tuple[str | None, Event]]:
+        """What happened to any content, or to one, each with its digest; the newest last.
+
+        Args:
+            since: Unix time.
+            digest: of the content; None for all.
+            limit: only so many of the newest.
+        """
+        sql = """SELECT * FROM (SELECT id, at, event, path, detail, digest FROM history
+                 WHERE at >= ? AND (? IS NULL OR digest = ?) ORDER BY id DESC LIMIT ?) ORDER BY id"""
+        values = self._all(sql, (since, digest, digest, -1 if limit is None else limit))
+        return [(digest, to_event(row)) for _, *row, digest in values]
+
+    def whereabouts(self) -> Iterator[Whereabouts]:
+        """Where each sample should stand, in the order in which they came."""
+        sql = """SELECT digest, state, label, path, source, size, missing, moving_to
+                 FROM samples ORDER BY id"""
+        with _explained(self.path):
+            for digest, state, label, path, source, *rest in self._connection.execute(sql):
+                place = None if path is None else from_db(path)
+                yield Whereabouts(digest, state, label, place, from_db(source), *rest)
+
+    def copy_to(self, target: sqlite3.Connection, pages: int) -> None:
+        """Copy everything, as it is at one moment, so many pages at a time."""
+        with _explained(self.path):
+            self._connection.backup(target, pages=pages, sleep=0.01)
+
+    def damage(self) -> list[str]:
+        """What SQLite finds wrong with the file itself."""
+        said = [str(line) for (line,) in self._all("PRAGMA quick_check(10)")]
+        return [] if said == ["ok"] else said
 
     # -- counts -------------------------------------------------------------------------------
 

@@ -19,6 +19,31 @@ _PATH_POSITIONS = [COLUMNS.index(name) for name in ("path", "source", "inbox", "
 
 
 @dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where a sample should stand.
+
+    Attributes:
+        digest: of its content.
+        state: claimed, placing, filed, quarantined or gone.
+        label: of its class; None until it is judged.
+        path: below the archive's root; None where it stays in its inbox.
+        source: where it came from, absolute.
+        size: bytes.
+        missing: Unix time since which it isn't there.
+        moving_to: where a command was moving it.
+    """
+
+    digest: str
+    state: str
+    label: str | None
+    path: str | None
+    source: str
+    size: int
+    missing: float | None
+    moving_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Lesson:
     """A correction, and what the network made of the sound.
 

@@ -83,6 +83,12 @@ class Rejudged:
             found: int | None = connection.execute(query, (BATCH,)).fetchone()[0]
         return found
 
+    def batches_since(self, moment: float) -> list[int]:
+        """The numbers of the batches since a moment, the newest first."""
+        query = "SELECT id FROM history WHERE event = ? AND at >= ? ORDER BY id DESC"
+        with self._index.reading() as connection:
+            return [number for (number,) in connection.execute(query, (BATCH, moment))]
+
     def is_batch(self, batch: int) -> bool:
         """Whether there was one of this number."""
         query = "SELECT 1 FROM history WHERE id = ? AND event = ?"

@@ -214,6 +214,13 @@ class Index(Ledger):
         with self.reading() as connection:
             return self._row(connection, "digest = ?", digest)
 
+    def rows_beginning(self, prefix: str) -> list[Row]:
+        """The rows of the contents whose digests begin so."""
+        query = f"SELECT {SAMPLE_COLUMNS} FROM samples WHERE substr(digest, 1, ?) = ?"  # noqa: S608 - constant text
+        with self.reading() as connection:
+            found = connection.execute(query, (len(prefix), prefix)).fetchall()
+        return [row_from_values(values) for values in found]
+
     def row_resting_on(self, path: str) -> Row | None:
         """The row of the content that an inbox file had when it was filed and stayed."""
         with self.reading() as connection:

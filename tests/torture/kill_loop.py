@@ -127,8 +127,11 @@ class Loop:
                 assert problem is None, problem
             self._drop(len(self.contents))
             with self.home.running():
-                self.home.wait_idle(total=len(self.contents))
-                wait_for(self._is_heeded, "the last corrections", step=0.5)
+                seconds = 60 + 0.2 * len(self.contents)
+                wait_for(self._is_done, "the last files", seconds=seconds, step=0.5)
+                wait_for(
+                    lambda: not self._unheeded(), "the last corrections", seconds=seconds, step=0.5
+                )
         self._log.close()
         self._check()
         return self.toll
@@ -206,9 +209,15 @@ class Loop:
         assert said["torn"] == [], said["torn"]
         self.toll.looks, self.toll.seen = said["looks"], said["seen"]
 
-    def _is_heeded(self) -> bool:
+    def _is_done(self) -> bool:
+        status = self.home.status()
+        return status["queue"]["pending"] == 0 and status["files"]["total"] >= len(self.contents)
+
+    def _unheeded(self) -> dict[str, tuple[str, str]]:
+        """Samples that aren't filed as their owner moved them: digest → label, and what he said."""
         labels = {row["digest"]: row["label"] for row in self.home.ls()}
-        return all(labels[digest] == said for digest, said in self.toll.moved.items())
+        said = self.toll.moved.items()
+        return {d: (labels.get(d, "gone"), label) for d, label in said if labels.get(d) != label}
 
     def _check(self) -> None:
         home, digests = (
@@ -220,6 +229,7 @@ class Loop:
         else:
             home.assert_agree()
             home.assert_exactly(self.contents)
+        assert self._unheeded() == {}
         left = [path for path in home.archive.rglob("*") if path.name.endswith((".part", ".new"))]
         assert left == []
         stay = [path for path in home.inbox.rglob("*") if path.is_file()]
