@@ -311,7 +311,8 @@ class Pipeline:
     def recover_row(self, row: Row) -> None:
         """Finish a placement that was made, else free the source to be taken again."""
         self._archive.check()  # else what was placed seems not to be
-        self._archive.clear_leftovers(row, row.path)
+        if row.path is not None:
+            self._archive.clear_leftovers(row.digest, row.source.size, row.path)
         if row.state == "placing" and row.path is not None and self._archive.has(row):
             self._archive.make_durable(row)
             if row.label is None:

@@ -187,8 +187,9 @@ def _lose_manifest(home: Home, path: Path) -> None:
 def _spoil_row(home: Home, path: Path) -> None:
     relative = str(path.relative_to(home.archive))
     with sqlite3.connect(index_of(home)) as connection:
+        wrong = f"Kick/no such {path.name}"
         connection.execute(
-            "UPDATE samples SET path = 'Kick/no such.wav' WHERE path = ?", (relative,)
+            "UPDATE OR IGNORE samples SET path = ? WHERE path = ?", (wrong, relative)
         )
     connection.close()
 

@@ -192,6 +192,7 @@ class Archive:
     def quarantine_duplicate(self, source: Source, digest: str) -> str:
         """Put a duplicate into quarantine; it has no row of its own."""
         wanted = quarantine_name(source)
+        self.clear_leftovers(digest, source.size, wanted)
         if holds(os.path.join(self.settings.root, wanted), digest, self.settings.algorithm):
             return wanted  # put there by an attempt that was interrupted
         return self._place(source, digest, wanted, "move", lambda relative: True)
@@ -271,20 +272,18 @@ class Archive:
         self.check()
         return links.follow(row, self.full_path(row), source)
 
-    def clear_leftovers(self, row: Row, relative: str | None) -> None:
-        """Remove what an interrupted placement of this row left beside its target.
+    def clear_leftovers(self, digest: str, size: int, relative: str) -> None:
+        """Remove what an interrupted placement of this content left beside its target.
 
         Raises:
             ArchiveError: it can't be removed now.
         """
-        if relative is None:
-            return
         target = os.path.join(self.settings.root, relative)
-        temporary = temporary_path(target, row.digest)
+        temporary = temporary_path(target, digest)
         if not os.path.lexists(temporary):
             return
         try:
-            if row.source.size > 0 and os.path.exists(target) and os.path.getsize(target) == 0:
+            if size > 0 and os.path.exists(target) and os.path.getsize(target) == 0:
                 os.unlink(target)  # our own reservation, made where there are no hard links
             os.unlink(temporary)
         except OSError as error:

@@ -181,7 +181,7 @@ class Mover:
         """
         self._archive.check()
         while row.moving_to is not None:
-            self._archive.clear_leftovers(row, row.moving_to)
+            self._archive.clear_leftovers(row.digest, row.source.size, row.moving_to)
             if self._bring_or_give_up(row, row.moving_to):
                 top = row.moving_to.split("/", 1)[0]
                 label = self._archive.classes.label_of(top) or MISC
