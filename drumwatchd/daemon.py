@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from drumwatchd import notify
 from drumwatchd.analysis.model_card import ModelCard, configured_model, read_card
@@ -17,11 +18,13 @@ from drumwatchd.archive.archive import Archive, ArchiveSettings, check_usable
 from drumwatchd.archive.manifest import Manifests
 from drumwatchd.archive.marker import check_marker, create_marker
 from drumwatchd.archive.placement import archive_error
+from drumwatchd.bulletin import Bulletin
 from drumwatchd.config import ClassifyConfig, Config
 from drumwatchd.config.model import DEFAULT_IGNORE
 from drumwatchd.desk import analysis_settings, archive_settings
 from drumwatchd.errors import ArchiveError, DrumwatchdError
 from drumwatchd.files import Source, make_folders
+from drumwatchd.hooks import Hook, Hooks
 from drumwatchd.inbox.intake import Inbox, InboxSettings, check_readable
 from drumwatchd.inbox.rescan import ignore_matcher
 from drumwatchd.index import lock
@@ -35,7 +38,11 @@ from drumwatchd.rounds import Rounds, RoundSettings
 from drumwatchd.wake import Wake
 from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
 
+if TYPE_CHECKING:
+    from drumwatchd.metrics import Metrics
+
 STOP_SECONDS = 4.0
+HOOKS_STOP_SECONDS = 2.0
 PROGRESS_SECONDS = 0.25
 
 log = get_logger()
@@ -88,7 +95,9 @@ def run(config: Config, reload: Callable[[], Config], signals: Signals) -> None:
         configure_log(config.log.level, config.log.format)
         with contextlib.ExitStack() as stack:
             try:
-                loop = stack.enter_context(started(config, signals))
+                bulletin = Bulletin()
+                metrics = stack.enter_context(listeners(config, bulletin))
+                loop = stack.enter_context(started(config, signals, bulletin))
             except DrumwatchdError as error:
                 if kept is None:
                     raise
@@ -96,18 +105,54 @@ def run(config: Config, reload: Callable[[], Config], signals: Signals) -> None:
                 config, kept = kept, None
                 continue
             notify.ready("watching")
-            kept, config = config, _work(config, loop, reload, signals)
+            kept, config = config, _work(config, loop, reload, signals, metrics)
             if signals.stop:
                 notify.stopping("stopping")
 
 
-def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals: Signals) -> Config:
+@contextlib.contextmanager
+def listeners(config: Config, bulletin: Bulletin) -> Iterator[Metrics | None]:
+    """Those that hear of what happens: hooks, and the figures for Prometheus where they are wanted.
+
+    Raises:
+        ConfigError: the port can't be listened on.
+    """
+    hooks = Hooks(
+        [Hook(frozenset(hook.events), hook.command, hook.timeout_seconds) for hook in config.hooks]
+    )
+    metrics = None
+    bulletin.listeners.append(hooks.take)
+    try:
+        if config.metrics.textfile or config.metrics.listen:
+            from drumwatchd.metrics import Metrics  # some megabytes, for those who want them
+
+            metrics = Metrics(
+                textfile=config.metrics.textfile,
+                listen=config.metrics.listen,
+                index_path=str(config.index.path),
+                root=str(config.archive.root),
+            )
+            bulletin.listeners.append(metrics.take)
+        yield metrics
+    finally:
+        hooks.stop(HOOKS_STOP_SECONDS)
+        if metrics is not None:
+            metrics.stop()
+
+
+def _work(
+    config: Config,
+    loop: WorkLoop,
+    reload: Callable[[], Config],
+    signals: Signals,
+    metrics: Metrics | None,
+) -> Config:
     """Go round until told to stop or given another sound configuration; return the one to use."""
     live = LiveFile(config, loop)
     models = ModelWatch(
         store_folder(config.index.path), _configured(config.classify), loop.model_id
     )
-    retraining = scheduled_retraining(config)
+    retraining = scheduled_retraining(config, loop.bulletin)
     pulse = min(notify.watchdog_interval_seconds() or IDLE_SECONDS, LOOK_SECONDS)
     try:
         while not signals.stop:
@@ -117,6 +162,8 @@ def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals:
                 due = min(due, retraining.step(time.monotonic()))
             loop.model_id = models.look()
             due = min(due, live.update(time.monotonic()))
+            if metrics is not None:
+                due = min(due, metrics.update(loop, time.monotonic()))
             signals.wake.wait(max(0.0, min(due - time.monotonic(), pulse)))
             signals.wake.clear()
             if signals.reload and not signals.stop:
@@ -131,11 +178,12 @@ def _work(config: Config, loop: WorkLoop, reload: Callable[[], Config], signals:
     return config
 
 
-def scheduled_retraining(config: Config) -> Retraining | None:
+def scheduled_retraining(config: Config, bulletin: Bulletin | None = None) -> Retraining | None:
     """What has models made; under systemd a timer does."""
     if config.path is None or config.retrain.schedule == "off" or os.environ.get("NOTIFY_SOCKET"):
         return None
-    return Retraining(str(config.path), store_folder(config.index.path), time.monotonic())
+    store = store_folder(config.index.path)
+    return Retraining(str(config.path), store, time.monotonic(), bulletin)
 
 
 def _reloaded(config: Config, loop: WorkLoop, reload: Callable[[], Config]) -> Config | None:
@@ -164,7 +212,8 @@ def scan(config: Config, signals: Signals, on_progress: Callable[[WorkLoop], Non
     Raises:
         DrumwatchdError: it can't start.
     """
-    with started(config, signals) as loop:
+    bulletin = Bulletin()
+    with listeners(config, bulletin), started(config, signals, bulletin) as loop:
         live = LiveFile(config, loop)
         while not (signals.stop or loop.is_idle or loop.degraded):
             on_progress(loop)
@@ -180,7 +229,7 @@ def scan(config: Config, signals: Signals, on_progress: Callable[[WorkLoop], Non
 
 
 @contextlib.contextmanager
-def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
+def started(config: Config, signals: Signals, bulletin: Bulletin) -> Iterator[WorkLoop]:
     """Everything that the work needs, recovered and with every inbox walked once.
 
     Raises:
@@ -204,14 +253,16 @@ def started(config: Config, signals: Signals) -> Iterator[WorkLoop]:
         stack.callback(workers.close)
         policies = {str(inbox.path): inbox.duplicates for inbox in config.inboxes}
         rounds = _rounds(config, index, archive, signals)
-        pipeline = Pipeline(index, archive, workers, policies, rounds.is_sought, precedents.refresh)
+        pipeline = Pipeline(
+            index, archive, workers, policies, rounds.is_sought, precedents.refresh, bulletin
+        )
         notify.starting("recovering")
         recovered, mended = pipeline.recover(), manifests.recover()
         log.info(
             "started", model=card.id, index=index_path, archive=settings.root,
             mode=settings.mode, recovered=recovered, manifests_mended=mended,
         )  # fmt: skip
-        loop = _loop(config, card, index, archive, workers, pipeline, rounds, signals)
+        loop = _loop(config, card, index, archive, workers, pipeline, rounds, signals, bulletin)
         stack.callback(lambda: loop.finish(seconds=STOP_SECONDS))
         for inbox in loop.inboxes.values():
             stack.callback(inbox.stop)
@@ -292,6 +343,7 @@ def _loop(
     pipeline: Pipeline,
     rounds: Rounds,
     signals: Signals,
+    bulletin: Bulletin,
 ) -> WorkLoop:
     def is_dealt_with(source: Source) -> bool:
         return loop.is_in_work(source.path) or index.is_remembered(source)
@@ -313,8 +365,9 @@ def _loop(
         for inbox in config.inboxes
     ]
     loop = WorkLoop(
-        inboxes, pipeline, archive, workers, signals.wake, model_id=card.id, rounds=rounds
-    )
+        inboxes, pipeline, archive, workers, signals.wake, model_id=card.id, rounds=rounds,
+        bulletin=bulletin,
+    )  # fmt: skip
     return loop
 
 

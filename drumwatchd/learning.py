@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from drumwatchd.analysis import model_store, precedents
 from drumwatchd.analysis.model_card import ModelCard
+from drumwatchd.bulletin import Bulletin
 from drumwatchd.errors import ModelError
 from drumwatchd.files import make_folders, write_atomically
 from drumwatchd.index import lessons
@@ -109,12 +110,15 @@ class PrecedentsFile:
 class Retraining:
     """Runs `drumwatchd-train adapt` once a day, one at a time; it gives way to everything else."""
 
-    def __init__(self, config_path: str, store: str, now: float) -> None:
+    def __init__(
+        self, config_path: str, store: str, now: float, bulletin: Bulletin | None = None
+    ) -> None:
         self._command = [
             sys.executable, "-m", "drumwatchd.training",
             "adapt", "--config", config_path, "--scheduled",
         ]  # fmt: skip
         self._store = store
+        self._bulletin = bulletin or Bulletin()
         self._due = now + FIRST_SECONDS
         self._known: set[str] = set()
         self._process: subprocess.Popen[bytes] | None = None
@@ -167,3 +171,4 @@ class Retraining:
             if model.id not in self._known:
                 reason = model.standing.reason
                 log.info("model made", model=model.id, state=model.state, reason=reason)
+                self._bulletin.tell("retrained", model=model.id, state=model.state, reason=reason)

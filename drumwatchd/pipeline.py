@@ -20,6 +20,7 @@ from drumwatchd.analysis.result import Analysis
 from drumwatchd.analysis.workers import Workers
 from drumwatchd.archive.archive import Archive
 from drumwatchd.archive.placement import remove_source
+from drumwatchd.bulletin import Bulletin
 from drumwatchd.errors import (
     AnalysisError,
     DrumwatchdError,
@@ -74,6 +75,7 @@ class Pipeline:
         duplicate_policies: Mapping[str, DuplicatePolicy],
         is_sought: Callable[[Row], bool] = lambda row: False,
         before_judging: Callable[[], None] = lambda: None,
+        bulletin: Bulletin | None = None,
     ) -> None:
         self._index = index
         self._archive = archive
@@ -81,6 +83,7 @@ class Pipeline:
         self._duplicate_policies = duplicate_policies
         self._is_sought = is_sought
         self._before_judging = before_judging
+        self._bulletin = bulletin or Bulletin()
         self._working: set[str] = set()
         self._working_lock = threading.Lock()
 
@@ -180,6 +183,15 @@ class Pipeline:
         )
         if mode == "move":
             self._remove(row, source)
+        self._bulletin.tell(
+            "archived",
+            digest=row.digest,
+            label=analysis.verdict.label,
+            fine=analysis.verdict.fine,
+            confidence=round(analysis.verdict.confidence, 4),
+            path=None if relative is None else os.path.join(self._archive.settings.root, relative),
+            source=source.path,
+        )
         return Outcome.FILED
 
     def _analyse(self, source: Source) -> Analysis:
@@ -229,6 +241,14 @@ class Pipeline:
             original=self._archive.full_path(original),
             action=action,
         )
+        self._bulletin.tell(
+            "duplicate",
+            digest=original.digest,
+            label=original.label,
+            path=self._archive.full_path(original),
+            source=source.path,
+            action=action,
+        )
         return Outcome.DUPLICATE
 
     def _quarantine(self, source: Source, row: Row, error: AnalysisError) -> Outcome:
@@ -246,6 +266,14 @@ class Pipeline:
             digest=row.digest,
             path=source.path,
             destination=relative,
+            reason=error.message,
+        )
+        place = None if relative is None else os.path.join(self._archive.settings.root, relative)
+        self._bulletin.tell(
+            "quarantined",
+            digest=row.digest,
+            path=place,
+            source=source.path,
             reason=error.message,
         )
         return Outcome.QUARANTINED

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from drumwatchd.analysis.workers import Workers
 from drumwatchd.archive.archive import Archive
+from drumwatchd.bulletin import Bulletin
 from drumwatchd.errors import DrumwatchdError
 from drumwatchd.files import Source
 from drumwatchd.inbox.intake import Inbox, remove_empty_folders
@@ -40,6 +41,7 @@ class WorkLoop:
         degraded: what keeps files from being filed at the moment, else None.
         model_id: the model that judges.
         rounds: the upkeep of the archive.
+        bulletin: tells what happens.
     """
 
     def __init__(
@@ -52,12 +54,14 @@ class WorkLoop:
         *,
         model_id: str,
         rounds: Rounds | None = None,
+        bulletin: Bulletin | None = None,
     ) -> None:
         self.inboxes = {inbox.settings.path: inbox for inbox in inboxes}
         self.outcomes: Counter[Outcome] = Counter()
         self.degraded: DrumwatchdError | None = None
         self.model_id = model_id
         self.rounds = rounds
+        self.bulletin = bulletin or Bulletin()
         self._pipeline = pipeline
         self._archive = archive
         self._workers = workers
@@ -165,8 +169,13 @@ class WorkLoop:
                 log.error("inbox can't be read", path=path, reason=inbox.degraded)
 
     def _go_round(self, now: float) -> None:
-        if self.rounds is not None and self.rounds.step(now):
+        if self.rounds is None:
+            return
+        was = self.rounds.degraded
+        if self.rounds.step(now):
             self._flush_due = self._flush_due or now + FLUSH_SECONDS
+        if self.rounds.degraded not in (None, was):
+            self.bulletin.tell("degraded", reason=self.rounds.degraded)
 
     def _hand_out(self, now: float) -> None:
         room = self._room(now)
@@ -228,6 +237,8 @@ class WorkLoop:
             self._backoff = min(2 * self._backoff, LONGEST_BACKOFF_SECONDS)
         else:
             return  # others were in work when the first was blocked
+        if self.degraded is None:
+            self.bulletin.tell("degraded", reason=str(error))
         self.degraded = error
         self._blocked_until = now + self._backoff
         log.error("degraded", reason=str(error), retry_seconds=self._backoff)

@@ -312,7 +312,7 @@ class TestCompletion:
             COMP_WORDS="drumwatchd check",
             COMP_CWORD="1",
         )
-        assert done.stdout.splitlines() == ["plain,check-config"]
+        assert done.stdout.splitlines() == ["plain,check-config", "plain,check"]
 
 
 def test_the_configuration_starts_fast(home: Path) -> None:

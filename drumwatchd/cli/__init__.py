@@ -44,6 +44,7 @@ COMMANDS = {
     "models": ("models", "List the adapted models, and what was measured."),
     "promote": ("models", "Let another model judge."),
     "rollback": ("models", "Let the model judge again that did before."),
+    "doctor": ("doctor", "Look whether this machine is as the daemon needs it."),
     "check": ("check", "Check that index, manifests, disk and models agree."),
     "repair": ("check", "Mend what check finds; no sample is ever deleted."),
     "backup": ("check", "Copy the index, while the daemon runs or not."),

@@ -8,8 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from drumwatchd.analysis.labels import FINE_LABELS, MISC
+from drumwatchd.bulletin import KINDS
 from drumwatchd.config.faults import Faults, listed, nearest
-from drumwatchd.config.model import PLACEHOLDERS, ArchiveConfig, InboxConfig, IndexConfig
+from drumwatchd.config.model import (
+    PLACEHOLDERS,
+    ArchiveConfig,
+    HookConfig,
+    InboxConfig,
+    IndexConfig,
+)
 
 
 def check_places(
@@ -40,6 +47,26 @@ def check_places(
         if index and _relation(index.path, inbox.path) == "lies inside":
             problem = f"lies inside inbox[{number}]: {inbox.path}"
             faults.add(("index", "path"), problem, "keep the index outside every inbox")
+
+
+def check_hook(hook: HookConfig, number: int, faults: Faults) -> None:
+    """It must name events that there are; a program without a path is looked for on PATH."""
+    for position, event in enumerate(hook.events):
+        if event not in KINDS:
+            close = nearest(event, KINDS)
+            fix = f'write "{close}"' if close else f"choose of {listed(KINDS, 'and')}"
+            faults.add(("hook", number, "events", position), f'"{event}" is no event', fix)
+    if hook.events and not hook.command:
+        fix = 'write command = ["/path/to/program", "an argument"]'
+        faults.add(("hook", number, "command"), "names no program", fix)
+
+
+def check_listen(listen: str, faults: Faults) -> None:
+    """Host and port, or nothing."""
+    host, colon, port = listen.rpartition(":")
+    if listen and not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
+        fix = 'write listen = "127.0.0.1:9469"'
+        faults.add(("metrics", "listen"), f"{listen!r} is no host and port", fix)
 
 
 def check_target_labels(target_labels: Sequence[str], faults: Faults) -> None:

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from drumwatchd.config.faults import Faults, nearest
 from drumwatchd.config.lines import Key
-from drumwatchd.config.model import TABLES
+from drumwatchd.config.model import ARRAYS, TABLES
 
 PREFIX = "DRUMWATCHD_"
 # Ours, but no keys: the first names the file itself, the second a test corpus.
@@ -80,18 +80,18 @@ def check_variables(
 
 
 def _targets(document: dict[str, Any], override: Override) -> Iterator[tuple[Key, dict[str, Any]]]:
-    if override.table != "inbox":
+    if override.table not in ARRAYS:
         table = document.setdefault(override.table, {})
         if isinstance(table, dict):
             yield (override.table,), table
         return
     is_path = override.key == "path"
-    inboxes = document.setdefault("inbox", [{}] if is_path else [])
-    if not isinstance(inboxes, list) or (is_path and len(inboxes) > 1):
+    tables = document.setdefault(override.table, [{}] if is_path else [])
+    if not isinstance(tables, list) or (is_path and len(tables) > 1):
         return
-    for number, inbox in enumerate(inboxes):
-        if isinstance(inbox, dict):
-            yield ("inbox", number), inbox
+    for number, table in enumerate(tables):
+        if isinstance(table, dict):
+            yield (override.table, number), table
 
 
 def _value(override: Override) -> object:

@@ -18,13 +18,16 @@ from drumwatchd.config.environment import apply_overrides, check_variables
 from drumwatchd.config.faults import Faults, listed, nearest
 from drumwatchd.config.lines import find_lines
 from drumwatchd.config.model import (
+    ARRAYS,
     TABLES,
     ArchiveConfig,
     ClassifyConfig,
     Config,
+    HookConfig,
     InboxConfig,
     IndexConfig,
     LogConfig,
+    MetricsConfig,
     RetrainConfig,
 )
 from drumwatchd.config.places import absolute_path
@@ -113,13 +116,16 @@ def _convert(
     inboxes = _convert_inboxes(document.get("inbox", []), resolve, faults)
     archive, index = table(ArchiveConfig, "archive"), table(IndexConfig, "index")
     classify, retrain = table(ClassifyConfig, "classify"), table(RetrainConfig, "retrain")
-    log = table(LogConfig, "log")
+    hooks = _convert_hooks(document.get("hook", []), resolve, faults)
+    metrics, log = table(MetricsConfig, "metrics"), table(LogConfig, "log")
     checks.check_places(inboxes, archive, index, faults)
     if archive:
         checks.check_name_template(archive.name_template, faults)
     if classify:
         checks.check_target_labels(classify.target_labels, faults)
-    if not (inboxes and archive and index and classify and retrain and log):
+    if metrics:
+        checks.check_listen(metrics.listen, faults)
+    if not (inboxes and archive and index and classify and retrain and metrics and log):
         return None
     return Config(
         path=file,
@@ -128,6 +134,8 @@ def _convert(
         index=index,
         classify=_with_model_path(classify, resolve),
         retrain=retrain,
+        hooks=hooks,
+        metrics=_with_textfile(metrics, resolve),
         log=log,
     )
 
@@ -141,7 +149,7 @@ def _report_unknown_tables(document: Mapping[str, Any], faults: Faults) -> None:
 
 
 def _header(table: str) -> str:
-    return f"[[{table}]]" if table == "inbox" else f"[{table}]"
+    return f"[[{table}]]" if table in ARRAYS else f"[{table}]"
 
 
 def _headers() -> str:
@@ -163,6 +171,25 @@ def _convert_inboxes(
         for number, table in enumerate(tables)
     )
     return [(number, inbox) for number, inbox in converted if inbox]
+
+
+def _convert_hooks(tables: object, resolve: Resolve, faults: Faults) -> tuple[HookConfig, ...]:
+    if not isinstance(tables, list):
+        faults.add(("hook",), "there may be many hooks", "write [[hook]] with two brackets")
+        return ()
+    converted = []
+    for number, table in enumerate(tables):
+        hook = convert_table(HookConfig, table, ("hook", number), resolve, faults)
+        if hook:
+            checks.check_hook(hook, number, faults)
+            converted.append(hook)
+    return tuple(converted)
+
+
+def _with_textfile(metrics: MetricsConfig, resolve: Resolve) -> MetricsConfig:
+    if not metrics.textfile:
+        return metrics
+    return msgspec.structs.replace(metrics, textfile=str(resolve(metrics.textfile)))
 
 
 def _with_model_path(classify: ClassifyConfig, resolve: Resolve) -> ClassifyConfig:

@@ -81,6 +81,24 @@ class RetrainConfig(Struct, frozen=True, kw_only=True):
     keep: Annotated[int, Meta(ge=1, le=1_000)] = 5
 
 
+class HookConfig(Struct, frozen=True, kw_only=True):
+    """``[[hook]]``: a program to start when something happened; there may be many."""
+
+    events: tuple[Text, ...] = ()
+    command: tuple[Text, ...] = ()
+    timeout_seconds: UpToAnHour = 30.0
+
+
+class MetricsConfig(Struct, frozen=True, kw_only=True):
+    """``[metrics]``: figures for Prometheus; nowhere by default.
+
+    `textfile` is ``""``, or an absolute path.
+    """
+
+    textfile: Annotated[str, Meta(pattern=NO_NUL)] = ""
+    listen: Annotated[str, Meta(pattern=NO_NUL)] = ""
+
+
 class LogConfig(Struct, frozen=True, kw_only=True):
     """``[log]``: how much is said on stderr, and in which form."""
 
@@ -100,6 +118,8 @@ class Config(Struct, frozen=True, kw_only=True):
     index: IndexConfig
     classify: ClassifyConfig = ClassifyConfig()
     retrain: RetrainConfig = RetrainConfig()
+    hooks: tuple[HookConfig, ...] = ()
+    metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
 
 
@@ -110,5 +130,9 @@ TABLES: dict[str, type[Struct]] = {
     "index": IndexConfig,
     "classify": ClassifyConfig,
     "retrain": RetrainConfig,
+    "hook": HookConfig,
+    "metrics": MetricsConfig,
     "log": LogConfig,
 }
+# Of these there may be many.
+ARRAYS = ("inbox", "hook")

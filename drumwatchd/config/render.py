@@ -21,6 +21,8 @@ def render(config: Config) -> str:
         ("[index]", config.index),
         ("[classify]", config.classify),
         ("[retrain]", config.retrain),
+        *(("[[hook]]", hook) for hook in config.hooks),
+        ("[metrics]", config.metrics),
         ("[log]", config.log),
     ]
     return "\n".join(f"{header}\n{_pairs(table)}" for header, table in tables)

@@ -114,7 +114,7 @@ def code(y: Signal, sr: int, rng: Generator) -> Signal:
     if sr not in (32_000, 44_100, 48_000):
         return y
     memory = io.BytesIO()
-    quality = float(rng.uniform(0.5, 1.0))
+    quality = float(rng.uniform(0.5, 0.99))  # what is nearer to 1 libsndfile refuses
     with soundfile.SoundFile(
         memory, "w", sr, 1, format="MP3", subtype="MPEG_LAYER_III", compression_level=quality
     ) as sound:
