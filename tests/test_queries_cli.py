@@ -410,12 +410,19 @@ def test_a_terminal_is_shown_escapes_and_no_control_characters(home: Home) -> No
         assert shown == os.fsencode(home.root) + b"/Kick/a\\x1b[2Jb\\n\\xff\\u202e.wav\r\n"
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def on_terminal(command: list[str], interrupt_after: bytes | None = None) -> bytes:
     """What a command prints on a terminal, until it ends or is interrupted after these bytes."""
     ours, theirs = pty.openpty()
     printed = b""
     try:
-        with subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs) as process:
+        # Who starts the tests in the background has them ignore Ctrl-C; a terminal's program doesn't.
+        with subprocess.Popen(
+            command, stdout=theirs, stderr=theirs, stdin=theirs, preexec_fn=_heed_interrupts
+        ) as process:
             os.close(theirs)
             # Linux fails the read, others return nothing, once the last writer is gone.
             with contextlib.suppress(OSError):

@@ -619,7 +619,7 @@ def test_killed_in_the_midst_of_a_batch(step: str, after: str, home: Home) -> No
 def test_what_is_wrong_is_said(home: Home, tmp_path: Path) -> None:
     """A batch that there never was, a query that can't be read, a model without a head."""
     assert "made none" in home.drumwatchd("undo", "--batch", "1", check=2).stderr
-    assert "as a whole" in home.drumwatchd("undo", "--batch", "1", "x.wav", check=2).stderr
+    assert "take back one thing" in home.drumwatchd("undo", "--batch", "1", "x.wav", check=2).stderr
     assert "no field" in home.drumwatchd("reclassify", "labl:misc", check=2).stderr
     home.drumwatchd("reclassify")
     assert "the last one is" in home.drumwatchd("undo", "--batch", "1", check=2).stderr
