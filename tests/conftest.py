@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
+from drumwatchd import log
 from drumwatchd.analysis.result import Analysis, Verdict
 from drumwatchd.analysis.workers import SINGLE_THREADED
 from drumwatchd.files import Source, look
@@ -19,6 +22,15 @@ if TYPE_CHECKING:
 
 # As the workers have it, and before numpy is loaded: on busy cores its threads wait for each other.
 os.environ.update(SINGLE_THREADED)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """structlog and logging are shared by the whole test process: what a test made of them ends with it."""
+    yield
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    root.handlers[:] = [one for one in root.handlers if type(one).__module__ != log.__name__]
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,15 +18,6 @@ from drumwatchd import log
 
 ROOT = Path(__file__).resolve().parent.parent
 UNDER_SYSTEMD = {"INVOCATION_ID": "0" * 32}
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """structlog and logging are shared by the whole test process."""
-    handlers = logging.getLogger().handlers[:]
-    yield
-    structlog.reset_defaults()
-    logging.getLogger().handlers[:] = handlers
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

@@ -178,7 +178,9 @@ def test_status_loads_only_what_it_needs(filled: Home) -> None:
 def test_watching_goes_on_until_it_is_interrupted(filled: Home, arguments: list[str]) -> None:
     """The status comes again by itself, and Ctrl-C is how it is meant to end."""
     with subprocess.Popen(
-        [*MODULE, "--config", str(filled.config), "status", *arguments], stdout=subprocess.PIPE
+        [*MODULE, "--config", str(filled.config), "status", *arguments],
+        stdout=subprocess.PIPE,
+        preexec_fn=_heed_interrupts,
     ) as process:
         assert process.stdout is not None
         seen = b""
