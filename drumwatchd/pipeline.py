@@ -20,6 +20,7 @@ from drumwatchd.analysis.result import Analysis
 from drumwatchd.analysis.workers import Workers
 from drumwatchd.archive.archive import Archive
 from drumwatchd.archive.placement import remove_source
+from drumwatchd.archive.superseding import Superseding
 from drumwatchd.bulletin import Bulletin
 from drumwatchd.errors import (
     AnalysisError,
@@ -84,6 +85,7 @@ class Pipeline:
         self._is_sought = is_sought
         self._before_judging = before_judging
         self._bulletin = bulletin or Bulletin()
+        self._superseding = Superseding(index, archive)
         self._working: set[str] = set()
         self._working_lock = threading.Lock()
 
@@ -164,7 +166,9 @@ class Pipeline:
         self._archive.check()
         try:
             with self._released_on_failure(row):
+                beginnings = self._superseding.beginnings_of(source, row.digest)
                 analysis = self._archive.as_corrected(row.digest, self._analyse(source))
+                self._superseding.set_aside(beginnings, row)  # its name is free then
                 relative = self._archive.file(row, source, analysis)
         except AnalysisError as error:
             return self._quarantine(source, row, error)
@@ -213,6 +217,9 @@ class Pipeline:
 
     def _known_content(self, source: Source, original: Row) -> Outcome:
         """The index has this content: from this very file, or from another one."""
+        if original.state == "filed":
+            beginnings = self._superseding.beginnings_of(source, original.digest)
+            self._superseding.set_aside(beginnings, original)
         if _is_left_of_a_move(source, original) and self._archive.has(original):
             log.info("finished an interrupted move", path=source.path, digest=original.digest)
             self._remove(original, source)

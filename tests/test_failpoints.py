@@ -24,6 +24,7 @@ from failpoints import DIED, ERRORS, Disk, in_a_process
 from rounds_at_home import Owner
 
 KICK, SNARE, BROKEN, LATE = b"Kick boom", b"Snare crack", b"broken", b"Kick bang"
+BEGINNING = LATE[:7]  # of an upload that broke off
 NO_LINKS = {"link": errno.EPERM}
 NOTHING_NEW = {"link": errno.EPERM, "rename_new": errno.EINVAL}
 # How files get there, what the disk can't do, what becomes of duplicates.
@@ -59,6 +60,7 @@ class Home:
     def drop(self, name: str, content: bytes) -> None:
         path = self.inbox / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # a link to it may stand in the archive
         path.write_bytes(content)
 
     def sources(self) -> list[Source]:
@@ -97,6 +99,8 @@ class Home:
                 said = owner.house.archive.corrections.of(row.digest)
                 if said is not None and said.how == "command":
                     self.attempt(lambda row=row, said=said: mover.undo(row, said))
+            self.drop("late.wav", BEGINNING)
+            self.take(owner)
             self.drop("late.wav", LATE)
             self.take(owner)
             self.attempt(owner.house.archive.flush)
@@ -145,6 +149,7 @@ class Home:
         assert expected | self.retained(owner) == stay, stay
         set_aside = [BROKEN] if self.mode == "move" else []
         set_aside += [KICK] if self.duplicates == "quarantine" else []
+        set_aside += [BEGINNING] if BEGINNING in aside.values() else []
         assert sorted(aside.values()) == sorted(set_aside), aside
         rows = {row.path: row for row in owner.index.rows_in("filed")}
         if self.mode != "none":

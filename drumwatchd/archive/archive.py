@@ -227,6 +227,11 @@ class Archive:
         with self._record_lock:
             return self._manifests.is_out_of_date()
 
+    def owe_manifest(self, label: str) -> None:
+        """A row of this label is gone: its manifest is written anew at the next flush."""
+        with self._record_lock:
+            self._manifests.mend_later(label)
+
     def take_back(self, relative: str, source: Source) -> bool:
         """Remove the archive's name of a file that has its own in the inbox still, by link.
 
@@ -250,10 +255,9 @@ class Archive:
 
     def unrecord(self, row: Row, label: str | None, reason: str) -> None:
         """Take a row out of the index again, and its line out of the manifest."""
-        with self._record_lock:
-            self._index.release(row, "released", reason)
-            if label is not None:
-                self._manifests.mend_later(label)
+        self._index.release(row, "released", reason)
+        if label is not None:
+            self.owe_manifest(label)
 
     def follow_edit(self, row: Row, source: Source, digest: str) -> bool:
         """Write down that the file which a row rests on, by a link, has other content now."""

@@ -86,6 +86,15 @@ class Mover:
             lambda target: self._corrections.begin(row, label, target, how, note),
         )
 
+    def set_aside(self, row: Row, begin: Callable[[str], bool]) -> None:
+        """Move a sample to quarantine; `begin` writes that and its reason down, before it goes there.
+
+        Raises:
+            UsageError: it isn't in its place, or changed meanwhile.
+            ArchiveError: the archive can't do it now.
+        """
+        self._move(row, quarantine_name(row.source), begin)
+
     # -- judged again ---------------------------------------------------------------------------
 
     def reclassify(self, row: Row, now: Judgement, batch: int) -> str | None:

@@ -11,6 +11,7 @@ from drumwatchd.errors import DrumwatchdError
 from drumwatchd.files import look
 from drumwatchd.index.rows import Row
 from drumwatchd.index.store import Index
+from drumwatchd.index.superseded import is_superseded
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,15 @@ class Requeue:
         self._algorithm = algorithm
 
     def run(self, wanted: Sequence[str] | None) -> Iterator[Requeued]:
-        """Requeue what `wanted` names (paths or digest prefixes), or everything for None."""
+        """Requeue what `wanted` names (paths or digest prefixes), or everything for None.
+
+        What came whole meanwhile is taken again only by its name.
+        """
         unmatched = set(wanted or ())
         for row in self._index.rows_in("quarantined"):
             names = {row.source.path, self._place(row)}
             matched = {w for w in unmatched if w in names or _is_prefix(w, row.digest)}
-            if wanted is None or matched:
+            if matched or (wanted is None and not is_superseded(row)):
                 unmatched -= matched
                 yield self._row(row)
         for path in self._index.remembered("failed"):

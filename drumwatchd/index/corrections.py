@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drumwatchd.errors import IndexStoreError
-from drumwatchd.index import unheard
+from drumwatchd.index import superseded, unheard
 from drumwatchd.index.paths import to_db
 from drumwatchd.index.rejudged import take_over
 from drumwatchd.index.rows import Row, optional_to_db
@@ -379,7 +379,11 @@ class Corrections:
             (self._index.now(), to_db(target), row.id),
         )
         if becomes is not None:
-            label, reason = take_over(self._index, connection, row, target, becomes)
+            superseded_for = superseded.arrive(self._index, connection, row, target, becomes)
+            if superseded_for is None:
+                label, reason = take_over(self._index, connection, row, target, becomes)
+            else:
+                label, reason = None, superseded_for
         else:
             self._index.record(connection, row.digest, "moved", target, {"stood": row.path})
         self._put(connection, row, target, label, reason, seen_ns)

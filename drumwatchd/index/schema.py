@@ -165,6 +165,10 @@ MIGRATIONS = (
         PRIMARY KEY (digest, network)
     ) WITHOUT ROWID;
     """,
+    """
+    -- What came under the same name before.
+    CREATE INDEX samples_by_source ON samples (source);
+    """,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 
