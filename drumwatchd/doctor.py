@@ -18,6 +18,7 @@ from typing import Literal
 from drumwatchd.archive.archive import check_usable
 from drumwatchd.config import Config
 from drumwatchd.errors import DrumwatchdError
+from drumwatchd.file_systems import file_system_of, is_remote
 from drumwatchd.inbox.intake import check_readable
 from drumwatchd.index import lock
 from drumwatchd.index.reader import open_reader
@@ -27,8 +28,6 @@ State = Literal["ok", "warn", "fail"]
 UNIT = "drumwatchd.service"
 WATCHES = "/proc/sys/fs/inotify/max_user_watches"
 # SQLite's locks and its shared memory don't work over these.
-NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "9p"})
-NETWORK_FUSE = ("fuse.sshfs", "fuse.rclone", "fuse.glusterfs", "fuse.davfs")
 LITTLE_BYTES, TOO_LITTLE_BYTES = 1 << 30, 64 << 20
 HEARS_SECONDS = 120.0
 OLDEST_YEAR = 2025
@@ -125,7 +124,7 @@ def _are_together(inbox: Path, root: str) -> bool:
 def _index(config: Config) -> Iterator[Diagnosis]:
     path = config.index.path
     kind = file_system_of(str(path))
-    if kind in NETWORK or kind.startswith(NETWORK_FUSE):
+    if is_remote(kind):
         found = f"{path} is on {kind}, where SQLite's locks can't be trusted"
         yield Diagnosis("index", "fail", found, "set index.path to a place on a local disk")
         return
@@ -148,21 +147,6 @@ def _index(config: Config) -> Iterator[Diagnosis]:
     if aside:
         remedy = "drumwatchd ls state:quarantined, then retry or correct"
         yield Diagnosis("quarantine", "warn", f"{aside:,} files can't be judged", remedy)
-
-
-def file_system_of(path: str) -> str:
-    """Kind of the file system that a path is on, as mount calls it; "" where nobody knows."""
-    real, best, kind = os.path.realpath(path), "", ""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(errors="surrogateescape")
-    except OSError:
-        return ""
-    for line in mounts.splitlines():
-        _, point, found, *_ = line.split(" ")
-        point = point.replace("\\040", " ")
-        if len(point) >= len(best) and (real + "/").startswith(point.rstrip("/") + "/"):
-            best, kind = point, found
-    return kind
 
 
 def _space(config: Config) -> Iterator[Diagnosis]:

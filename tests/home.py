@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import drums
+
 WAIT_SECONDS = 60.0
 
 
@@ -31,11 +33,42 @@ def wait_for(
     return answer
 
 
+def make(
+    folder: Path, count: int, *, kinds: tuple[str, ...] = ("kick", "snare", "tom")
+) -> list[Path]:
+    """Many distinct samples."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{kinds[n % len(kinds)]} {n}.wav" for n in range(count)]
+    for n, path in enumerate(paths):
+        drums.write(path, kinds[n % len(kinds)], seed=n)
+    return paths
+
+
+def workers_of(pid: int) -> list[int]:
+    return [child for child in children(pid) if "spawn_main" in command_line(child)]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
 class Home:
     """One inbox, one archive, one index below a folder."""
 
     def __init__(self, folder: Path, **keys: object) -> None:
         self.folder = folder
+        self.within: list[str] = []  # a command that runs the program in surroundings of its own
+        self.variables: dict[str, str] = {}
         self.inbox, self.archive = folder / "inbox", folder / "archive"
         self.config = folder / "config.toml"
         self.log = folder / "daemon.log"
@@ -73,11 +106,12 @@ class Home:
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "drumwatchd", "--config", str(self.config)]
+        return [*self.within, sys.executable, "-m", "drumwatchd", "--config", str(self.config)]
 
     @property
     def environment(self) -> dict[str, str]:
-        return {k: v for k, v in os.environ.items() if not k.startswith("DRUMWATCHD_")}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("DRUMWATCHD_")}
+        return inherited | self.variables
 
     @contextmanager
     def running(

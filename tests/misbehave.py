@@ -52,7 +52,9 @@ def pause(path: str, settings: object) -> str:
 
 def without_numpy(path: str, settings: AnalysisSettings) -> object:
     sys.modules["numpy"] = None  # type: ignore[assignment]
-    return workers._analyse(path, settings, name="", version=workers.__version__)
+    return workers._analyse(
+        path, settings, name="", version=workers.__version__, processor_seconds=60
+    )
 
 
 class Executing(Executor):

@@ -17,7 +17,7 @@ import pytest
 
 import drums
 from drumwatchd.analysis.labels import FINE_LABELS
-from home import Home, wait_for
+from home import Home, children, make, wait_for, workers_of
 
 pytestmark = pytest.mark.e2e
 
@@ -40,17 +40,6 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, kind in FORMATS.items():
         drums.write(folder / name, kind, sr=48_000 if name.endswith(".opus") else 44_100)
     return folder
-
-
-def make(
-    folder: Path, count: int, *, kinds: tuple[str, ...] = ("kick", "snare", "tom")
-) -> list[Path]:
-    """Many distinct samples."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{kinds[n % len(kinds)]} {n}.wav" for n in range(count)]
-    for n, path in enumerate(paths):
-        drums.write(path, kinds[n % len(kinds)], seed=n)
-    return paths
 
 
 def test_every_format_by_copy_by_rename_and_slowly(home: Home, samples: Path) -> None:
@@ -80,45 +69,6 @@ def write_slowly(target: Path, content: bytes) -> None:
         time.sleep(0.1)
 
 
-def test_files_that_were_there_before_settle_by_the_same_rule(home: Home) -> None:
-    """A copy under way when the daemon starts is waited for."""
-    (first,) = make(home.folder / "made", 1)
-    content, target = first.read_bytes(), home.inbox / "kick.wav"
-    target.write_bytes(content[:2000])
-    with home.running():
-        time.sleep(0.6)  # longer than settle_seconds: the header's promise must hold it back
-        assert home.archived() == {}
-        target.write_bytes(content)
-        home.wait_idle(1)
-    home.assert_exactly([content])
-
-
-def test_a_tree_moved_in_and_files_that_arrive_later_inside_it(home: Home) -> None:
-    """Nested files need no event of their own."""
-    made = make(home.folder / "pack" / "a" / "b", 3)
-    contents = [path.read_bytes() for path in made]
-    later = make(home.folder / "later", 2, kinds=("hat",))
-    contents += [path.read_bytes() for path in later]
-    with home.running():
-        os.rename(home.folder / "pack", home.inbox / "pack")
-        shutil.move(later[0], home.inbox / "pack" / "a" / "later.wav")
-        os.makedirs(home.inbox / "x" / "y" / "z")
-        shutil.move(later[1], home.inbox / "x" / "y" / "z" / "later.wav")
-        home.wait_idle(5)
-    home.assert_exactly(contents)
-
-
-def test_polling_finds_what_no_event_announces(tmp_path: Path) -> None:
-    """watch = "poll" works and is shown."""
-    home = Home(tmp_path, inbox='watch = "poll"\npoll_seconds = 0.2')
-    (made,) = make(home.folder / "made", 1)
-    with home.running():
-        assert home.status()["inboxes"][0]["mode"] == "poll"
-        shutil.copy(made, home.inbox)
-        home.wait_idle(1)
-    home.assert_exactly([made.read_bytes()])
-
-
 def test_the_emptied_pack_goes_and_other_files_stay(home: Home) -> None:
     """Licences and project files are the owner's; a folder with them stays, empty ones go."""
     make(home.inbox / "pack" / "drums", 1)
@@ -141,29 +91,6 @@ def test_duplicates_are_filed_once_and_named(home: Home) -> None:
         home.wait_idle(1)
     home.assert_exactly([made.read_bytes()])
     assert len(list(home.inbox.rglob("*.wav"))) == 2
-
-
-def test_bad_files_end_in_quarantine_and_the_others_go_on(home: Home) -> None:
-    """Each with its reason; FIFOs, links and other files are left alone."""
-    make(home.inbox, 2)
-    (home.inbox / "empty.wav").write_bytes(b"")
-    (home.inbox / "text.wav").write_bytes(b"this is no audio at all\n" * 100)
-    (home.inbox / "header only.flac").write_bytes(b"fLaC\x00\x00\x00\x22")
-    (home.inbox / "notes.txt").write_text("left alone")
-    os.mkfifo(home.inbox / "pipe.wav")
-    (home.inbox / "loop").symlink_to(home.inbox)
-    (home.inbox / "link.wav").symlink_to("/etc/hostname")
-    done = home.drumwatchd("scan", check=3)
-    assert "2 filed" in done.stderr
-    assert "3 quarantined" in done.stderr
-    status = home.status()
-    assert status["quarantined"] == 3
-    assert status["files"]["total"] == 2
-    left = sorted(path.name for path in home.inbox.iterdir())
-    assert left == ["link.wav", "loop", "notes.txt", "pipe.wav"]
-    reasons = {row["name"]: row["reason"] for row in home.ls("state:quarantined")}
-    assert set(reasons) == {"empty.wav", "text.wav", "header only.flac"}
-    assert all(reasons.values())
 
 
 def test_retry_takes_quarantined_files_again(home: Home) -> None:
@@ -217,23 +144,6 @@ def test_every_label_may_have_a_folder(tmp_path: Path) -> None:
     assert Counter(home.status()["files"]["by_label"]) == filed
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.torture)])
-def test_killed_at_any_moment_nothing_is_lost(home: Home, kills: int) -> None:
-    """SIGKILL while files arrive, restart, and every sample stands exactly once."""
-    made = make(home.folder / "made", 10 * kills)
-    contents = [path.read_bytes() for path in made]
-    for n, path in enumerate(made):
-        shutil.copy(path, home.inbox)
-        if n % 10 == 9:
-            with home.running(stop=signal.SIGKILL):
-                time.sleep(0.2 + n % 40 / 40)
-    with home.running():
-        home.wait_idle(len(made))
-    home.assert_exactly(contents)
-    assert list(home.inbox.iterdir()) == []
-    assert list(home.archive.rglob(".drumwatchd-*.part")) == []
-
-
 def test_no_worker_outlives_a_killed_daemon(home: Home) -> None:
     """The workers notice that their daemon is gone."""
     make(home.inbox, 1)
@@ -244,13 +154,6 @@ def test_no_worker_outlives_a_killed_daemon(home: Home) -> None:
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers), "workers to end")
 
 
-def children(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += [int(child) for child in (task / "children").read_text().split()]
-    return found
-
-
 def test_idle_workers_go(tmp_path: Path) -> None:
     """After worker_idle_seconds the daemon is alone."""
     home = Home(tmp_path, classify="worker_idle_seconds = 0.5")
@@ -258,24 +161,6 @@ def test_idle_workers_go(tmp_path: Path) -> None:
     with home.running() as process:
         home.wait_idle(1)
         wait_for(lambda: not workers_of(process.pid), "workers to end")
-
-
-def workers_of(pid: int) -> list[int]:
-    return [child for child in children(pid) if "spawn_main" in command_line(child)]
-
-
-def command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
-
-
-def test_a_second_daemon_is_told_so(home: Home) -> None:
-    """Exit code 4, and the first goes on."""
-    with home.running():
-        done = home.drumwatchd("scan", check=4)
-        assert "another drumwatchd" in done.stderr
 
 
 def test_sighup_takes_a_good_configuration_and_keeps_the_old_for_a_bad_one(home: Home) -> None:
@@ -392,55 +277,6 @@ def test_a_lost_archive_outlives_a_reload(home: Home) -> None:
         os.rename(home.folder / "unmounted", home.archive)
         make(home.inbox, 1)
         home.wait_idle(1)
-
-
-def test_a_lost_archive_degrades_and_heals(home: Home) -> None:
-    """Unmounted while running: files wait in the inbox; back again: they are filed."""
-    made = make(home.folder / "made", 2)
-    with home.running():
-        shutil.copy(made[0], home.inbox / "one.wav")
-        home.wait_idle(1)
-        os.rename(home.archive, home.folder / "unmounted")
-        home.archive.mkdir()
-        shutil.copy(made[1], home.inbox / "two.wav")
-        status = wait_for(
-            lambda: (found := home.status())["degraded"] and found, "degraded in status"
-        )
-        assert "archive" in status["degraded"]
-        assert (home.inbox / "two.wav").exists()
-        assert list(home.archive.iterdir()) == []
-        home.archive.rmdir()
-        os.rename(home.folder / "unmounted", home.archive)
-        home.wait_idle(2)
-        assert home.status()["degraded"] is None
-    home.assert_exactly([path.read_bytes() for path in made])
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-def test_a_full_archive_resumes_by_itself(home: Home) -> None:
-    """No partial name, sources intact while full, everything filed once there is room."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(home.archive)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"tmpfs can't be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        ballast = home.archive / "ballast"
-        ballast.write_bytes(b"\0" * 960_000)
-        made = make(home.folder / "made", 3)
-        with home.running():
-            for path in made:
-                shutil.copy(path, home.inbox)
-            wait_for(lambda: home.status()["degraded"], "degraded in status")
-            assert all(path.stat().st_size for path in home.inbox.iterdir())
-            assert list(home.archive.rglob("*.part")) == []
-            ballast.unlink()
-            home.wait_idle(3)
-        home.assert_exactly([path.read_bytes() for path in made])
-    finally:
-        subprocess.run(["umount", str(home.archive)], check=True)
 
 
 def test_the_log_has_one_line_per_file(home: Home) -> None:

@@ -16,6 +16,7 @@ import soundfile
 from drumwatchd.analysis.formats import AUDIO_SUFFIXES, is_audio
 from drumwatchd.config.model import DEFAULT_IGNORE
 from drumwatchd.errors import InboxError
+from drumwatchd.file_systems import file_system_of, is_silent
 from drumwatchd.files import Source, look
 from drumwatchd.inbox.intake import (
     Inbox,
@@ -25,7 +26,7 @@ from drumwatchd.inbox.intake import (
     remove_empty_folders,
 )
 from drumwatchd.inbox.rescan import Tally, ignore_matcher, is_candidate, walk
-from drumwatchd.inbox.watcher import Watcher, file_system_of, is_silent
+from drumwatchd.inbox.watcher import Watcher
 
 Drop = Callable[..., Source]
 IGNORED = ignore_matcher(DEFAULT_IGNORE)

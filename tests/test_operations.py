@@ -208,4 +208,3 @@ def test_what_the_service_cant_see_is_said(tmp_path: Path, monkeypatch: pytest.M
     assert str(home.inbox) in found[0].found
     assert "ReadWritePaths" in found[0].remedy
     assert isinstance(doctors.unit_properties(), dict)
-    assert doctors.file_system_of("/proc/self/mounts") == "proc"

@@ -6,6 +6,7 @@ The daemon's own process imports this module, never what the workers import.
 from __future__ import annotations
 
 import functools
+import math
 import multiprocessing
 import os
 import resource
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # A shutdown or a terminal that closes tells every process; no file does.
 TOLD_TO_STOP = frozenset({-signal.SIGTERM, -signal.SIGHUP})
+# Of the time that an analysis may take: what computes without end is no slow disk.
+PROCESSOR_SHARE = 0.5
 TASKS_PER_WORKER = 5_000  # then a fresh process: decoders leak
 
 
@@ -60,6 +63,7 @@ class Workers:
         self.count = count
         self._settings = settings
         self._timeout_seconds = timeout_seconds
+        self._processor_seconds = timeout_seconds * PROCESSOR_SHARE
         self._memory_mb = memory_mb
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
@@ -80,7 +84,9 @@ class Workers:
             AnalysisError: this file can't be judged.
             ModelError: the model can't be used; no file can be judged.
         """
-        function = functools.partial(_analyse, name=name, version=__version__)
+        function = functools.partial(
+            _analyse, name=name, version=__version__, processor_seconds=self._processor_seconds
+        )
         analysis: Analysis = self._call(function, path)
         return analysis
 
@@ -125,6 +131,11 @@ class Workers:
                     f"the analysis took longer than {self._timeout_seconds:g} s", path=path
                 ) from error
             except ProcessExpired as error:
+                if error.exitcode == -signal.SIGXCPU:
+                    raise AnalysisTimeoutError(
+                        f"the analysis took more than {self._processor_seconds:g} s of processor time",
+                        path=path,
+                    ) from error
                 if error.exitcode in TOLD_TO_STOP:
                     if attempt == 1:
                         continue
@@ -229,6 +240,7 @@ def start_worker(memory_mb: int) -> None:
         limit, (_, most) = memory_mb << 20, resource.getrlimit(resource.RLIMIT_DATA)
         if most == resource.RLIM_INFINITY or limit < most:
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a hostile file may cost no disk either
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
@@ -239,7 +251,22 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _analyse(path: str, settings: AnalysisSettings, *, name: str, version: str) -> Analysis:
+def limit_processor_time(seconds: float) -> None:
+    """Let this process compute for so many seconds more; then SIGXCPU ends it."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit, (_, most) = (
+        used.ru_utime + used.ru_stime + seconds,
+        resource.getrlimit(resource.RLIMIT_CPU),
+    )
+    soft = math.ceil(max(limit, 1.0))
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (soft if most == resource.RLIM_INFINITY else min(soft, most), most)
+    )
+
+
+def _analyse(
+    path: str, settings: AnalysisSettings, *, name: str, version: str, processor_seconds: float
+) -> Analysis:
     """What a worker runs; the heavy imports happen here.
 
     Only our own errors go back: to unpickle another's would import its library into the daemon.
@@ -256,6 +283,7 @@ def _analyse(path: str, settings: AnalysisSettings, *, name: str, version: str) 
             f"what judges can't be loaded ({type(error).__name__}: {error})",
             hint="install drumwatchd again, or allow more with classify.worker_memory_mb",
         ) from None
+    limit_processor_time(processor_seconds)
     try:
         return analyse(path, settings, name=name)
     except DrumwatchdError:

@@ -46,6 +46,6 @@ def check_marker(root: str, archive_id: str) -> None:
         raise ArchiveError(
             "this archive belongs to another index",
             path=path,
-            hint="check archive.root and index.path; or, to go on with this index and this archive: "
-            f"echo {archive_id} > {path}",
+            hint="check archive.root and index.path; where its index was lost: "
+            "drumwatchd repair --rebuild-index",
         )

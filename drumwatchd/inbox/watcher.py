@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -26,6 +25,8 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
+from drumwatchd.file_systems import file_system_of, is_silent
+
 WatchMode = Literal["auto", "native", "poll"]
 NATIVE, POLL = "native", "poll"
 # Our own reads open and close files without writing; those events are not asked for.
@@ -38,10 +39,6 @@ ARCHIVE_EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent, FileClosedEvent, FileMovedEvent, FileDeletedEvent,
     DirCreatedEvent, DirMovedEvent, DirDeletedEvent,
 ]  # fmt: skip
-SILENT_FILE_SYSTEMS = frozenset(
-    """9p afs ceph cifs fuse fuseblk glusterfs lustre ncpfs nfs nfs4 prl_fs smb3 smbfs vboxsf
-    virtiofs vmhgfs""".split()
-)
 LIMITS = {
     errno.ENOSPC: "inotify watches are used up; raise fs.inotify.max_user_watches with sysctl",
     errno.EMFILE: "inotify instances are used up; raise fs.inotify.max_user_instances with sysctl",
@@ -71,8 +68,8 @@ class Watcher:
         if wanted == "auto" and is_silent(file_system):
             self.reason = f"{file_system} gives no events"
             return
-        observer = Observer()
         try:
+            observer = Observer()
             observer.schedule(_Hinter(hint), inbox, recursive=True, event_filter=events)
             observer.start()
         except OSError as error:
@@ -96,26 +93,3 @@ class _Hinter(FileSystemEventHandler):
         self._hint(os.fsdecode(event.src_path))
         if event.dest_path:
             self._hint(os.fsdecode(event.dest_path))
-
-
-def is_silent(file_system: str | None) -> bool:
-    """Whether changes made elsewhere raise no events on this kind of file system."""
-    return file_system is not None and file_system.split(".")[0] in SILENT_FILE_SYSTEMS
-
-
-def file_system_of(path: str, mountinfo: str = "/proc/self/mountinfo") -> str | None:
-    """Name of the file system that `path` is on (Linux), None where it can't be told."""
-    try:
-        with open(mountinfo, encoding="utf-8", errors="surrogateescape") as stream:
-            lines = stream.read().splitlines()
-    except OSError:
-        return None
-    best, name = "", None
-    real = os.path.realpath(path)
-    for line in lines:
-        left, _, right = line.partition(" - ")
-        mount = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4])
-        inside = real == mount or real.startswith(mount.rstrip("/") + "/")
-        if inside and len(mount) >= len(best):
-            best, name = mount, right.split()[0]
-    return name

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.errors import IndexStoreError
+from drumwatchd.file_systems import file_system_of, is_remote
 from drumwatchd.files import Source
 from drumwatchd.index.ledger import Ledger, connect
 from drumwatchd.index.paths import from_db, to_db
@@ -324,8 +325,16 @@ def open_index(path: str, algorithm: str, *, clock: Callable[[], float] = time.t
     """Open the index for writing, create or migrate it as needed.
 
     Raises:
-        IndexStoreError: it can't be opened, or was made with another digest.
+        IndexStoreError: it can't be opened, is on another machine's disk, or was made with another
+            digest.
     """
+    kind = file_system_of(path)
+    if is_remote(kind):
+        raise IndexStoreError(
+            f"the index is on {kind}, where SQLite's locks can't be trusted",
+            path=path,
+            hint="set index.path to a place on a local disk; inboxes and archive may stay there",
+        )
     connection = connect(path)
     index = Index(connection, path, clock)
     stored = index.meta("hash_algorithm", algorithm)
