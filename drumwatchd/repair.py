@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,7 +19,7 @@ from datetime import datetime
 from drumwatchd.analysis.labels import MISC
 from drumwatchd.analysis.model_card import configured_model, read_card
 from drumwatchd.analysis.model_store import store_folder
-from drumwatchd.archive.archive import Archive
+from drumwatchd.archive.archive import Archive, ArchiveSettings
 from drumwatchd.archive.check import PARTIAL_PREFIX, PARTIAL_SUFFIX, Finding
 from drumwatchd.archive.classes import Classes
 from drumwatchd.archive.manifest import Manifests
@@ -39,6 +41,7 @@ from drumwatchd.rounds import Rounds, RoundSettings
 # Often enough for what is missing to be looked for, found or given up.
 ROUNDS = 4
 MOST_STEPS = 100_000
+LOT = 500  # samples in a transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,22 +187,44 @@ def rebuild_index(
         index.note("archive_id", archive_id)
         settings = archive_settings(config, index, card)
         classes = Classes(root, settings.target_labels, settings.canonical_of, settings.own_folders)
-        listed = unlisted = quarantined = duplicates = 0
-        for path, label in _files(root, classes):
-            digest = digest_of(os.path.realpath(path), settings.algorithm)
-            line = lines.get(digest)
-            found = _adopted(path, root, label, digest, line, settings.canonical_of, now)
-            is_new = adopt(index, replace(found, mode=settings.mode))
-            progress(1)
-            duplicates += not is_new
-            quarantined += is_new and label is None
-            listed += is_new and label is not None and line is not None
-            unlisted += is_new and label is not None and line is None
+        counts: Counter[str] = Counter()
+        standing = _standing(root, classes, lines, settings, now)
+        while lot := list(itertools.islice(standing, LOT)):
+            for found, is_new in zip(lot, adopt(index, lot), strict=True):
+                kind = "quarantined" if found.label is None else "unlisted"
+                kind = "listed" if found.label is not None and found.digest in lines else kind
+                counts[kind if is_new else "duplicates"] += 1
+            progress(len(lot))
         manifests = Manifests(root, index)
         manifests.recover()
         manifests.flush()
-        lost = max(0, len(lines) - listed)
-        return Rebuilt(listed, unlisted, quarantined, duplicates, lost, set_aside)
+        return Rebuilt(
+            counts["listed"], counts["unlisted"], counts["quarantined"], counts["duplicates"],
+            max(0, len(lines) - counts["listed"]), set_aside,
+        )  # fmt: skip
+
+
+def _standing(
+    root: str,
+    classes: Classes,
+    lines: Mapping[str, _Line],
+    settings: ArchiveSettings,
+    now: float,
+) -> Iterator[Adopted]:
+    """Every sample that is there: in the archive, or where it came from if it was left there."""
+    for path, label in _files(root, classes):
+        digest = digest_of(os.path.realpath(path), settings.algorithm)
+        line = lines.get(digest)
+        found = _adopted(path, root, label, digest, line, settings.canonical_of, now)
+        yield replace(found, mode=settings.mode)
+    for line in lines.values():
+        if not line.path:
+            with contextlib.suppress(OSError):
+                if digest_of(line.source, settings.algorithm) == line.digest:
+                    found = _adopted(
+                        line.source, root, line.label, line.digest, line, settings.canonical_of, now
+                    )
+                    yield replace(found, path=None, mode="none")
 
 
 def _marked(root: str) -> str:

@@ -9,7 +9,7 @@ import random
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +153,9 @@ def test_everything_that_is_wrong_is_named(home: Home) -> None:
 def broken(home: Home, seed: int) -> None:
     """Break something, or several things."""
     chance = random.Random(seed)
+    _cut(home, samples(home)[seed % 5])  # so that there is something to find
     for _ in range(chance.randint(1, 4)):
-        path = chance.choice(samples(home))
-        chance.choice([_delete, _move, _cut, _edit, _copy, _lose_manifest, _spoil_row])(home, path)
+        chance.choice(HARM)(home, chance.choice(samples(home)))
 
 
 def _delete(home: Home, path: Path) -> None:
@@ -192,6 +192,32 @@ def _spoil_row(home: Home, path: Path) -> None:
             "UPDATE OR IGNORE samples SET path = ? WHERE path = ?", (wrong, relative)
         )
     connection.close()
+
+
+def _double_a_line(home: Home, path: Path) -> None:
+    manifest = home.archive / "_manifests" / f"{path.relative_to(home.archive).parts[0]}.csv"
+    if manifest.exists():
+        manifest.write_text(manifest.read_text() + manifest.read_text().splitlines()[-1] + "\n")
+
+
+def _add_a_manifest(home: Home, path: Path) -> None:
+    manifests = home.archive / "_manifests"
+    (manifests / "Nowhere.csv").write_text(next(manifests.glob("[K-S]*.csv")).read_text())
+
+
+HARM = (
+    _delete, _move, _cut, _edit, _copy, _lose_manifest, _spoil_row, _double_a_line, _add_a_manifest,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", [_double_a_line, _add_a_manifest])
+def test_lines_that_no_sample_has_are_found(harm: Callable[..., None], home: Home) -> None:
+    """Twice the same line, and the manifest of a class that has no samples."""
+    harm(home, samples(home)[0])
+    (problem,) = problems(home).values()
+    assert "lines aren't the index's" in problem
+    invoke(home, repair, code=0)
+    assert problems(home) == {}
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -249,6 +275,23 @@ def test_a_lost_index_is_made_anew(home: Home) -> None:
     with home.running():  # and the daemon works with it
         drums.write(home.inbox / "new.wav", "tom", seed=9)
         home.wait_idle(total=18)
+
+
+def test_a_lost_index_of_samples_that_stayed_where_they_were(tmp_path: Path) -> None:
+    """In mode "none" the manifests know where they are."""
+    home = Home(tmp_path / "none", archive='mode = "none"')
+    for seed, kind in enumerate(("kick", "snare")):
+        drums.write(home.inbox / "pack" / f"{kind}.wav", kind, seed=seed)
+    home.drumwatchd("scan")
+    before = [(row["digest"], row["label"], row["path"]) for row in home.ls()]
+    shutil.rmtree(home.folder / "state")
+    made = found(home, repair, "--rebuild-index")
+    assert (made["listed"], made["lost"]) == (2, 0)
+    assert [(row["digest"], row["label"], row["path"]) for row in home.ls()] == before
+    home.drumwatchd("scan")
+    assert found(home, check, "--read-data")["problems"] == []
+    assert home.status()["files"]["total"] == 2
+    assert home.status()["duplicates"] == 0
 
 
 def test_an_archive_that_isnt_mounted_is_no_list_of_losses(home: Home) -> None:

@@ -9,6 +9,7 @@ import csv
 import os
 import random
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -177,18 +178,33 @@ def _is_searched(top: str) -> bool:
 
 def _manifest_problems(root: str, manifests: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
     folder = os.path.join(root, MANIFEST_FOLDER)
+    unneeded = {name for name in _listed(folder) if name.endswith(".csv")}
     for label, rows in sorted(manifests.items()):
-        path = os.path.join(folder, f"{label}.csv")
-        try:
-            listed = dict(read_manifest(path))
-        except FileNotFoundError:
-            yield Finding(path, "the manifest is missing", REPAIR)
-        except (OSError, csv.Error, KeyError) as error:
-            yield Finding(path, f"the manifest can't be read ({error})", REPAIR)
-        else:
-            differ = len(listed.items() ^ rows.items())
-            if differ:
-                yield Finding(path, f"{differ} of its lines aren't the index's", REPAIR)
+        unneeded.discard(f"{label}.csv")
+        yield from _manifest_problem(os.path.join(folder, f"{label}.csv"), rows)
+    for name in sorted(unneeded):
+        yield from _manifest_problem(os.path.join(folder, name), {})
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _manifest_problem(path: str, rows: Mapping[str, str]) -> Iterator[Finding]:
+    try:
+        listed = Counter(read_manifest(path))
+    except FileNotFoundError:
+        yield Finding(path, "the manifest is missing", REPAIR)
+    except (OSError, csv.Error, KeyError) as error:
+        yield Finding(path, f"the manifest can't be read ({error})", REPAIR)
+    else:
+        wanted = Counter(rows.items())
+        differ = ((listed - wanted) + (wanted - listed)).total()
+        if differ:
+            yield Finding(path, f"{differ} of its lines aren't the index's", REPAIR)
 
 
 def read_manifest(path: str) -> Iterator[tuple[str, str]]:
