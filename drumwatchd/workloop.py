@@ -84,7 +84,7 @@ class WorkLoop:
     @property
     def pending(self) -> int:
         """Files that were seen and aren't dealt with yet."""
-        settling = sum(len(inbox.settling) for inbox in self.inboxes.values())
+        settling = sum(len(inbox.settling) + inbox.put_off for inbox in self.inboxes.values())
         return settling + len(self._delayed) + len(self._in_work)
 
     @property

@@ -185,6 +185,44 @@ def test_the_rescan_counts_what_no_event_announced(drop: Drop, inbox: Path) -> N
     assert box.found_by_rescan == 1
 
 
+def test_more_files_than_are_held_at_a_time(
+    drop: Drop, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is over is counted, and found by a walk once there is room; nothing is taken twice."""
+    monkeypatch.setattr("drumwatchd.inbox.intake.MOST_PENDING", 10)
+    wanted = {drop(f"pack/{number}.wav").path for number in range(35)}
+    taken: list[str] = []
+    box = make_inbox(inbox, dealt_with=lambda source: source.path in taken)
+    box._watcher = type("Native", (), {"mode": "native"})()
+    box.rescan(0.0)
+    assert (len(box.settling), box.put_off) == (10, 25)
+    now = 0.0
+    while box.put_off or len(box.settling):
+        now += 2.0
+        taken += [source.path for source in box.take_settled(now, 4)]
+        assert len(box.settling) <= 10
+        if box.rescan_due <= now:
+            box.rescan(now)
+        assert now < 300.0
+    assert sorted(taken) == sorted(wanted)
+    assert box.found_by_rescan == 0
+
+
+def test_more_hints_than_are_held_at_a_time(
+    drop: Drop, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A walk finds what they named."""
+    monkeypatch.setattr("drumwatchd.inbox.intake.MOST_PENDING", 10)
+    box = make_inbox(inbox)
+    box.rescan(0.0)
+    for number in range(15):
+        box._hint(drop(f"{number}.wav").path)
+    box.take_hints(1.0)
+    assert (len(box.settling), box.put_off) == (10, 5)
+    assert len(box.take_settled(9.0, 9)) == 9
+    assert box.rescan_due == 0.0
+
+
 def test_polling_a_large_library_leaves_time_for_work(drop: Drop, inbox: Path) -> None:
     """A walk that takes longer than poll_seconds is followed by a rest, not by the next walk."""
 

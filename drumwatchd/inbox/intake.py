@@ -16,6 +16,8 @@ from drumwatchd.inbox.settle import Settling, promised_size
 from drumwatchd.inbox.watcher import POLL, Watcher, WatchMode
 
 REST_PER_WALK = 10.0  # polling a large library must not be all that the loop does
+# A library that is dropped at once must not all be held in memory: what is over is found by a later walk.
+MOST_PENDING = 20_000
 HINT_BATCH_SECONDS = 0.1  # a slow writer raises an event per write; one look per batch is enough
 
 
@@ -38,6 +40,7 @@ class Inbox:
         last_event, last_rescan: on the clock that `now` comes from; None before the first.
         tally: what the last walk passed over.
         found_by_rescan: files that no event had announced, since the start.
+        put_off: files that were seen and aren't among the pending ones yet, for want of room.
         degraded: why the inbox can't be read at the moment, else None.
     """
 
@@ -55,6 +58,7 @@ class Inbox:
         self.last_rescan: float | None = None
         self.tally = Tally()
         self.found_by_rescan = 0
+        self.put_off = 0
         self.degraded: str | None = None
         self._is_dealt_with = is_dealt_with
         self._is_ignored = ignore_matcher(settings.ignore)
@@ -87,7 +91,7 @@ class Inbox:
     @property
     def rescan_due(self) -> float:
         """When the next rescan is due."""
-        if self.last_rescan is None:
+        if self.last_rescan is None or (self.put_off and len(self.settling) <= MOST_PENDING // 2):
             return 0.0
         polled = self.mode == POLL
         seconds = self.settings.poll_seconds if polled else self.settings.rescan_seconds
@@ -104,14 +108,15 @@ class Inbox:
         ):
             self.stop()  # made anew, or (un)mounted: events of the old folder say nothing of it
             self.start()
-        first = self.last_rescan is None
+        is_awaited = self.last_rescan is None or self.put_off > 0 or self.mode == POLL
+        self.put_off = 0
         self.last_rescan, self.tally = now, Tally()
         started = time.monotonic()
         for source in walk(self.settings.path, self._is_ignored, self.tally):
             if self._is_stopping():
                 return
             known = source.path in self.settling
-            if self._observe(source, now) and not (known or first or self.mode == POLL):
+            if self._observe(source, now) and not (known or is_awaited):
                 self.found_by_rescan += 1
         self._walk_seconds = time.monotonic() - started
         self.degraded = self.tally.unreadable.get(self.settings.path)
@@ -157,6 +162,9 @@ class Inbox:
     def _observe(self, source: Source, now: float) -> bool:
         if self._is_dealt_with(source):
             return False
+        if len(self.settling) >= MOST_PENDING and source.path not in self.settling:
+            self.put_off += 1
+            return True
         self.settling.observe(source, now, self.settings.settle_seconds)
         return True
 
@@ -177,7 +185,10 @@ class Inbox:
     def _hint(self, path: str) -> None:
         with self._hints_lock:
             first = not self._hints
-            self._hints.add(path)
+            if len(self._hints) < MOST_PENDING:
+                self._hints.add(path)
+            else:
+                self.put_off += 1
         if first:
             self._wake()
 

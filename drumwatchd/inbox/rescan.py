@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -54,26 +55,30 @@ def walk(
     while folders:
         folder = folders.pop()
         try:
-            with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+            names, subfolders = _list(folder, ignored, tally)
         except OSError as error:
             tally.unreadable[folder] = error.strerror or str(error)
             continue
-        subfolders = []
-        for entry in found:
-            if ignored(entry.name):
-                continue
-            kind = _kind(entry)
+        for name in names:
+            source = _look(os.path.join(folder, name), inbox or top)
+            if source is not None:
+                yield source
+        folders.extend(os.path.join(folder, name) for name in reversed(subfolders))
+
+
+def _list(folder: str, ignored: Callable[[str], bool], tally: Tally) -> tuple[list[str], list[str]]:
+    """Names of the audio files and of the folders in a folder, sorted; names alone, for memory's sake."""
+    names, subfolders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            kind = None if ignored(entry.name) else _kind(entry)
             if kind == FOLDER:
-                subfolders.append(entry.path)
+                subfolders.append(entry.name)
+            elif kind == FILE and is_audio(entry.name):
+                names.append(entry.name)
             elif kind == FILE:
-                if is_audio(entry.name):
-                    source = _look(entry, inbox or top)
-                    if source is not None:
-                        yield source
-                else:
-                    tally.other_files += 1
-        folders.extend(reversed(subfolders))
+                tally.other_files += 1
+    return sorted(names), sorted(subfolders)
 
 
 def is_candidate(path: str, inbox: str, ignored: Callable[[str], bool]) -> bool:
@@ -96,8 +101,9 @@ def _kind(entry: os.DirEntry[str]) -> str | None:
         return None
 
 
-def _look(entry: os.DirEntry[str], inbox: str) -> Source | None:
+def _look(path: str, inbox: str) -> Source | None:
     try:
-        return source_from_stat(entry.path, inbox, entry.stat(follow_symlinks=False))
+        found = os.lstat(path)
     except OSError:
         return None
+    return source_from_stat(path, inbox, found) if stat.S_ISREG(found.st_mode) else None
