@@ -218,7 +218,12 @@ def test_more_hints_than_are_held_at_a_time(
     for number in range(15):
         box._hint(drop(f"{number}.wav").path)
     box.take_hints(1.0)
+    assert len(box.settling) == 10
+    assert box.put_off == 1  # at least
+    assert box.rescan_due < 5.0
+    box.rescan(box.rescan_due)
     assert (len(box.settling), box.put_off) == (10, 5)
+    assert box.rescan_due >= 5.0
     assert len(box.take_settled(9.0, 9)) == 9
     assert box.rescan_due == 0.0
 

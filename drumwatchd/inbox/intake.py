@@ -59,6 +59,7 @@ class Inbox:
         self.tally = Tally()
         self.found_by_rescan = 0
         self.put_off = 0
+        self._is_uncounted = False  # whether more was put off since the last walk
         self.degraded: str | None = None
         self._is_dealt_with = is_dealt_with
         self._is_ignored = ignore_matcher(settings.ignore)
@@ -91,10 +92,14 @@ class Inbox:
     @property
     def rescan_due(self) -> float:
         """When the next rescan is due."""
-        if self.last_rescan is None or (self.put_off and len(self.settling) <= MOST_PENDING // 2):
+        if self.last_rescan is None:
+            return 0.0
+        if self.put_off and len(self.settling) <= MOST_PENDING // 2:
             return 0.0
         polled = self.mode == POLL
         seconds = self.settings.poll_seconds if polled else self.settings.rescan_seconds
+        if self._is_uncounted:
+            seconds = HINT_BATCH_SECONDS
         return self.last_rescan + max(seconds, REST_PER_WALK * self._walk_seconds)
 
     def rescan(self, now: float) -> None:
@@ -108,16 +113,19 @@ class Inbox:
         ):
             self.stop()  # made anew, or (un)mounted: events of the old folder say nothing of it
             self.start()
+        # What no event told of is counted, where events are to tell and files aren't only late.
         is_awaited = self.last_rescan is None or self.put_off > 0 or self.mode == POLL
-        self.put_off = 0
+        self.put_off, self._is_uncounted = 0, False
         self.last_rescan, self.tally = now, Tally()
         started = time.monotonic()
         for source in walk(self.settings.path, self._is_ignored, self.tally):
             if self._is_stopping():
                 return
             known = source.path in self.settling
-            if self._observe(source, now) and not (known or is_awaited):
-                self.found_by_rescan += 1
+            if not self._observe(source, now):
+                continue
+            self.put_off += source.path not in self.settling
+            self.found_by_rescan += not (known or is_awaited)
         self._walk_seconds = time.monotonic() - started
         self.degraded = self.tally.unreadable.get(self.settings.path)
 
@@ -138,7 +146,7 @@ class Inbox:
         if source is None:
             self.settling.drop(path)
         elif is_candidate(path, self.settings.path, self._is_ignored):
-            self._observe(source, now)
+            self._observe_hinted(source, now)
 
     def take_settled(self, now: float, limit: int) -> list[Source]:
         """Remove and return up to `limit` sources that are finished."""
@@ -160,13 +168,21 @@ class Inbox:
         return min(due)
 
     def _observe(self, source: Source, now: float) -> bool:
+        """Take note of a file; False where nothing is to be done with it."""
         if self._is_dealt_with(source):
             return False
         if len(self.settling) >= MOST_PENDING and source.path not in self.settling:
-            self.put_off += 1
-            return True
+            return True  # put off
         self.settling.observe(source, now, self.settings.settle_seconds)
         return True
+
+    def _observe_hinted(self, source: Source, now: float) -> None:
+        if self._observe(source, now) and source.path not in self.settling:
+            self._put_off()
+
+    def _put_off(self) -> None:
+        """There is no room for a file that an event named: the next walk counts them, and comes soon."""
+        self.put_off, self._is_uncounted = max(1, self.put_off), True
 
     def _look_at(self, path: str, now: float) -> None:
         """Look at a hinted path; a folder that was moved in is walked, its files have no events."""
@@ -178,7 +194,7 @@ class Inbox:
         if stat.S_ISDIR(mode):
             if not is_passed_over(path, self.settings.path, self._is_ignored):
                 for source in walk(path, self._is_ignored, Tally(), inbox=self.settings.path):
-                    self._observe(source, now)
+                    self._observe_hinted(source, now)
         else:
             self.look_again(path, now)
 
@@ -188,7 +204,7 @@ class Inbox:
             if len(self._hints) < MOST_PENDING:
                 self._hints.add(path)
             else:
-                self.put_off += 1
+                self._put_off()
         if first:
             self._wake()
 
