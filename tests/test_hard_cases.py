@@ -39,35 +39,26 @@ def home(tmp_path: Path) -> Home:
 
 
 @contextlib.contextmanager
-def mounted(folder: Path, *arguments: str) -> Iterator[None]:
-    """A file system on a folder, meanwhile."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting needs root")
-    done = subprocess.run(["mount", *arguments, str(folder)], capture_output=True, check=False)
+def mounted(folder: Path, *command: str) -> Iterator[None]:
+    """What a command mounts on a folder, meanwhile."""
+    if os.geteuid() != 0 or shutil.which(command[0]) is None:
+        pytest.skip(f"needs root and {command[0]}")
+    done = subprocess.run([*command, str(folder)], capture_output=True, check=False)
     if done.returncode:
-        pytest.skip(f"can't be mounted here: {done.stderr.decode().strip()}")
+        pytest.skip(f"{command[0]} doesn't work here: {done.stderr.decode().strip()}")
     try:
         yield
     finally:
         subprocess.run(["umount", "--lazy", "--quiet", str(folder)], check=False)
 
 
-@contextlib.contextmanager
-def through_fuse(real: Path, folder: Path, *options: str) -> Iterator[None]:
+def through_fuse(
+    real: Path, folder: Path, *options: str
+) -> contextlib.AbstractContextManager[None]:
     """`real` on `folder`, through a file system that tells nobody of changes."""
-    if os.geteuid() != 0 or shutil.which("bindfs") is None or not os.path.exists("/dev/fuse"):
-        pytest.skip("needs root, /dev/fuse and bindfs")
-    real.mkdir(exist_ok=True)
-    folder.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["bindfs", *options, str(real), str(folder)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"bindfs doesn't work here: {done.stderr.decode().strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", "--quiet", str(folder)], check=False)
+    real.mkdir()
+    folder.mkdir()
+    return mounted(folder, "bindfs", *options, str(real))
 
 
 def distinct(count: int, folder: Path) -> list[Path]:
@@ -254,7 +245,7 @@ def claimed(home: Home) -> bool:
 
 def test_case_08_the_archives_disk_is_full(home: Home) -> None:
     """No partial name, sources intact while full, everything filed once there is room."""
-    with mounted(home.archive, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+    with mounted(home.archive, "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
         ballast = home.archive / "ballast"
         ballast.write_bytes(b"\0" * 960_000)
         made = make(home.folder / "made", 3)
@@ -272,7 +263,7 @@ def test_case_08_the_archives_disk_is_full(home: Home) -> None:
 def test_case_09_the_source_can_not_be_removed(home: Home) -> None:
     """Archived once, marked as retained, and not tried again, now or by the next daemon."""
     made = make(home.folder / "made", 2)
-    with mounted(home.inbox, "-t", "tmpfs", "tmpfs"):
+    with mounted(home.inbox, "mount", "-t", "tmpfs", "tmpfs"):
         for path in made:
             shutil.copy(path, home.inbox)
         subprocess.run(["mount", "-o", "remount,ro", str(home.inbox)], check=True)
@@ -299,7 +290,7 @@ def test_case_10_inbox_and_archive_are_unmounted_and_look_empty(home: Home) -> N
     home.configure(inbox="rescan_seconds = 1", archive="rescan_seconds = 1")
     with contextlib.ExitStack() as stack:
         for folder, disk in disks.items():
-            stack.enter_context(mounted(folder, "--bind", str(disk)))
+            stack.enter_context(mounted(folder, "mount", "--bind", str(disk)))
         with home.running():
             shutil.copy(made[0], home.inbox / "one.wav")
             home.wait_idle(1)
