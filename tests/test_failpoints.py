@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from conftest import make_analysis
+from drumwatchd.analysis import model_store
+from drumwatchd.analysis.model_card import read_card, shipped_model
 from drumwatchd.analysis.result import Analysis
 from drumwatchd.archive.marker import MANIFEST_FOLDER, MARKER_NAME, QUARANTINE_FOLDER
 from drumwatchd.archive.moves import Mover
@@ -22,6 +24,7 @@ from drumwatchd.files import Source, look
 from drumwatchd.index.store import open_index
 from failpoints import DIED, ERRORS, Disk, in_a_process
 from rounds_at_home import Owner
+from torture.kill_loop import add_model
 
 KICK, SNARE, BROKEN, LATE = b"Kick boom", b"Snare crack", b"broken", b"Kick bang"
 BEGINNING = LATE[:7]  # of an upload that broke off
@@ -289,3 +292,52 @@ def test_dying_again_while_it_recovers(tmp_path: Path) -> None:
 def test_dying_again_anywhere(way: str, tmp_path: Path) -> None:
     """The same, four hundred times each."""
     print(way, die_twice(tmp_path, way, 400))
+
+
+# -- models ---------------------------------------------------------------------------------------
+
+
+def change_models(store: str) -> None:
+    """Everything that happens to models: one is made, judges, gives way, and an old one goes."""
+    add_model(store, "third")
+    model_store.promote(store, "third")
+    model_store.roll_back(store)
+    model_store.promote(store, None)
+    model_store.prune(store, 1)
+
+
+def test_every_step_of_a_change_of_models(tmp_path: Path) -> None:
+    """Whatever it dies or fails at: one of them judges, whole, and the same can be done again."""
+    shipped = str(shipped_model())
+
+    def store_in(folder: Path) -> str:
+        (folder / "models").mkdir(parents=True)
+        add_model(str(folder / "models"), "second")
+        model_store.promote(str(folder / "models"), "second")
+        return str(folder / "models")
+
+    def changed(folder: Path, disk: Disk) -> int:
+        store = store_in(folder)
+
+        def change() -> None:
+            with contextlib.suppress(DrumwatchdError, OSError), disk.in_force():
+                change_models(store)
+            (folder / "steps.json").write_text(json.dumps(disk.steps))
+
+        return in_a_process(change, folder / "told.txt")
+
+    assert changed(tmp_path / "well", Disk()) == 0
+    steps = json.loads((tmp_path / "well" / "steps.json").read_text())
+    assert any("write_atomically" in step for step in steps)
+    for count, (number, fault) in enumerate(faults(steps, every=True)):
+        folder = tmp_path / str(count)
+        assert changed(folder, Disk(number, fault)) == (0 if isinstance(fault, int) else DIED)
+        store = str(folder / "models")
+        judges = model_store.choose(store, shipped)
+        assert judges.problem is None, (fault, steps[number])
+        assert judges.card.id in ("second", "third", read_card(shipped).id)
+        if (folder / "models" / "third").exists():
+            model_store.promote(store, "third")
+        else:
+            change_models(store)
+        assert model_store.choose(store, shipped).problem is None, (fault, steps[number])

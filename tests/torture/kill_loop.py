@@ -85,6 +85,16 @@ def sounds(count: int) -> list[bytes]:
     return files
 
 
+def add_model(store: str, name: str) -> None:
+    """Another model: the shipped network with its own head, as if it had been fitted."""
+    folder = read_card(shipped_model()).folder
+    files: dict[str, bytes | Path] = {path.name: path for path in folder.iterdir()}
+    card = json.loads((folder / CARD_NAME).read_text())
+    adapted = card | {"id": name, "head": card["head"] | {"base": card["id"]}}
+    files[CARD_NAME] = json.dumps(adapted).encode()
+    model_store.add(store, name, files, Standing(time.time(), True, "as good"))
+
+
 class Loop:
     """One home, in one mode."""
 
@@ -104,7 +114,8 @@ class Loop:
 
     def run(self, kills: int) -> Toll:
         """Everything; raises AssertionError where something was lost."""
-        self._add_model()
+        Path(self.store).mkdir(parents=True)
+        add_model(self.store, OTHER_MODEL)
         share = -(-len(self.contents) // max(1, kills))
         with self._observed():
             for _ in range(kills):
@@ -135,16 +146,6 @@ class Loop:
         self._log.close()
         self._check()
         return self.toll
-
-    def _add_model(self) -> None:
-        """A second model: the shipped network with its own head, as if it had been fitted."""
-        Path(self.store).mkdir(parents=True)
-        folder = read_card(shipped_model()).folder
-        files: dict[str, bytes | Path] = {path.name: path for path in folder.iterdir()}
-        card = json.loads((folder / CARD_NAME).read_text())
-        adapted = card | {"id": OTHER_MODEL, "head": card["head"] | {"base": card["id"]}}
-        files[CARD_NAME] = json.dumps(adapted).encode()
-        model_store.add(self.store, OTHER_MODEL, files, Standing(time.time(), True, "as good"))
 
     def _started(self) -> subprocess.Popen[bytes]:
         command = [*self.home.command, "run"]
