@@ -233,7 +233,7 @@ def _exit_text(code: int | None) -> str:
 
 
 def start_worker(memory_mb: int) -> None:
-    """Limit a new worker's memory, and tie its life to the daemon's."""
+    """Limit a new worker's memory, keep its libraries quiet, and tie its life to the daemon's."""
     # The pool's own handler waits for C code to return; a hung decoder doesn't.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
@@ -241,7 +241,16 @@ def start_worker(memory_mb: int) -> None:
         if most == resource.RLIM_INFINITY or limit < most:
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a hostile file may cost no disk either
+    _silence_decoders()
     threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _silence_decoders() -> None:
+    """Some say on descriptor 2, which is the log, what they think of a file; Python's errors still get there."""
+    sys.stderr = open(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 - for good
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 2)
+    os.close(silent)
 
 
 def _die_with_parent() -> None:
