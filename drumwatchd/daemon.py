@@ -41,8 +41,8 @@ from drumwatchd.workloop import IDLE_SECONDS, WorkLoop
 if TYPE_CHECKING:
     from drumwatchd.metrics import Metrics
 
-STOP_SECONDS = 4.0
-HOOKS_STOP_SECONDS = 2.0
+# Together less than the five seconds in which it promises to be gone.
+STOP_SECONDS, HOOKS_STOP_SECONDS = 2.5, 2.0
 PROGRESS_SECONDS = 0.25
 
 log = get_logger()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ class Home:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("DRUMWATCHD_")}
         return inherited | self.variables
 
-    @contextmanager
+    @contextlib.contextmanager
     def running(
         self, *, stop: signal.Signals = signal.SIGTERM
     ) -> Iterator[subprocess.Popen[bytes]]:
@@ -216,6 +217,15 @@ class Home:
         indexed = {os.path.relpath(row["path"], self.archive): row["digest"] for row in self.ls()}
         assert indexed == archived
         assert {row["path"]: row["digest"] for row in self.manifested()} == archived
+
+
+def claimed(home: Home) -> int:
+    """How many files are in work."""
+    index = sqlite3.connect(f"file:{home.folder}/state/index.sqlite3?mode=ro", uri=True)
+    with contextlib.closing(index):
+        return int(
+            index.execute("SELECT count(*) FROM samples WHERE state = 'claimed'").fetchone()[0]
+        )
 
 
 def _default(text: str, key: str, value: str) -> str:

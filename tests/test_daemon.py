@@ -17,7 +17,7 @@ import pytest
 
 import drums
 from drumwatchd.analysis.labels import FINE_LABELS
-from home import Home, children, make, wait_for, workers_of
+from home import Home, children, claimed, make, wait_for, workers_of
 
 pytestmark = pytest.mark.e2e
 
@@ -246,6 +246,28 @@ def test_stopping_is_quick_and_leaves_nothing_half_done(home: Home) -> None:
     with home.running():
         home.wait_idle(30)
     home.assert_exactly(contents)
+
+
+def test_stopping_waits_for_nothing_that_hangs(home: Home) -> None:
+    """A decoder that never comes back, and a hook; both are taken up again or told no more."""
+    home.variables = {"PYTHONPATH": str(Path(__file__).parent / "hostile")}
+    hook = '[[hook]]\nevents = ["archived"]\ncommand = ["/bin/sleep", "600"]\n'
+    home.config.write_text(home.config.read_text() + hook)
+    content, other = (path.read_bytes() for path in make(home.folder / "made", 2))
+    with home.running() as process:
+        (home.inbox / "other.wav").write_bytes(other)
+        wait_for(lambda: home.archived(), "the hook to begin")
+        (home.inbox / "hangs.wav").write_bytes(content)
+        wait_for(lambda: claimed(home) and home.archived(), "the other one to be in work")
+        started = time.monotonic()
+        process.terminate()
+        assert process.wait(10) == 0
+        assert time.monotonic() - started < 5.0 + 1.0
+    assert (home.inbox / "hangs.wav").read_bytes() == content
+    home.variables = {}
+    with home.running():
+        home.wait_idle(2)
+    home.assert_exactly([content, other])
 
 
 @pytest.mark.parametrize(

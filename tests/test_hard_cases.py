@@ -13,7 +13,6 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import time
 import unicodedata
@@ -25,7 +24,7 @@ import pytest
 import soundfile
 
 import drums
-from home import Home, make, wait_for, workers_of
+from home import Home, claimed, make, wait_for, workers_of
 
 pytestmark = pytest.mark.e2e
 
@@ -233,14 +232,6 @@ def test_case_07_a_file_is_hinted_fifty_times_while_it_is_in_work(home: Home) ->
     home.assert_exactly(contents_of(made))
     assert count_log(home, "filed ", "second.wav") == 1
     assert not {"failed", "changed", "vanished", "duplicate"} & set(home.log_text().split())
-
-
-def claimed(home: Home) -> bool:
-    """Whether a file is in work."""
-    index = sqlite3.connect(f"file:{home.folder}/state/index.sqlite3?mode=ro", uri=True)
-    with contextlib.closing(index):
-        query = "SELECT count(*) FROM samples WHERE state = 'claimed'"
-        return bool(index.execute(query).fetchone()[0])
 
 
 def test_case_08_the_archives_disk_is_full(home: Home) -> None:
