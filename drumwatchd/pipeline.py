@@ -115,6 +115,7 @@ class Pipeline:
             if not alone:
                 return Outcome.LATER  # a file with the same content is in work
             self._follow_edit(source, digest)
+            self._finish_earlier(source, digest)
             claim = self._index.claim(source, digest)
             if not claim.won and claim.row.state in ("claimed", "placing"):
                 self.recover_row(claim.row)  # an earlier attempt was interrupted
@@ -154,6 +155,15 @@ class Pipeline:
             return
         if self._archive.follow_edit(row, source, digest):
             log.warning("edited in the archive", path=row.path, was=row.digest, digest=digest)
+
+    def _finish_earlier(self, source: Source, digest: str) -> None:
+        """Another content came under this name before, and was interrupted: nobody takes that again."""
+        for row in self._index.unfinished_from(source):
+            if row.digest == digest:
+                continue
+            with self._alone_with(row.digest) as alone:
+                if alone:
+                    self.recover_row(row)
 
     def _is_gone(self, row: Row) -> bool:
         """Whether a person took the content away; an unmounted archive is no such person."""

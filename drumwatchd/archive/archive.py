@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -233,10 +234,10 @@ class Archive:
             self._manifests.mend_later(label)
 
     def take_back(self, relative: str, source: Source) -> bool:
-        """Remove the archive's name of a file that has its own in the inbox still, by link.
+        """Remove the archive's link to a file that stands in the inbox still.
 
         Returns:
-            Whether the two were one file.
+            Whether there was one.
 
         Raises:
             ArchiveError: it can't be removed now.
@@ -244,7 +245,10 @@ class Archive:
         target = os.path.join(self.settings.root, relative)
         try:
             found = os.lstat(target)
-            if found.st_nlink < 2 or not os.path.samestat(found, os.lstat(source.path)):
+            if stat.S_ISLNK(found.st_mode):
+                if os.readlink(target) != source.path:
+                    return False
+            elif found.st_nlink < 2 or not os.path.samestat(found, os.lstat(source.path)):
                 return False
             os.unlink(target)
         except FileNotFoundError:

@@ -230,6 +230,14 @@ class Index(Ledger):
             ).fetchone()
         return None if found is None or found[0] is None else self.row_of(found[0])
 
+    def unfinished_from(self, source: Source) -> list[Row]:
+        """Rows in work whose content stood where another one stands now."""
+        query = f"""SELECT {SAMPLE_COLUMNS} FROM samples
+                    WHERE source = ? AND state IN ('claimed', 'placing')"""  # noqa: S608 - constant text
+        with self.reading() as connection:
+            found = connection.execute(query, (to_db(source.path),)).fetchall()
+        return [row_from_values(values) for values in found]
+
     def rows_in(self, *states: str) -> list[Row]:
         """All rows in these states, oldest first."""
         marks = ", ".join("?" * len(states))

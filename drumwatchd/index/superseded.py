@@ -62,7 +62,8 @@ class Superseded:
         """A beginning that couldn't be judged is set aside already: say what it was."""
         with self._index.transaction() as connection:
             done = connection.execute(
-                "UPDATE samples SET reason = ? WHERE id = ? AND state = 'quarantined'",
+                """UPDATE samples SET reason = ?, retained = 0
+                   WHERE id = ? AND state = 'quarantined'""",
                 (_reason(whole), row.id),
             )
             if done.rowcount:
@@ -86,6 +87,8 @@ def arrive(
         return None
     detail = {"by": planned["by"], "stood": row.path}
     index.record(connection, row.digest, EVENT, target, detail)
+    # Where its source stood, the whole file does.
+    connection.execute("UPDATE samples SET retained = 0 WHERE id = ?", (row.id,))
     return str(planned["reason"])
 
 
