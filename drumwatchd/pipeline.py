@@ -151,7 +151,7 @@ class Pipeline:
     def _follow_edit(self, source: Source, digest: str) -> None:
         """Where the archive only links to a file, who edits that has edited the archive's sample."""
         row = self._index.row_resting_on(source.path)
-        if row is None or row.digest == digest:
+        if row is None or row.digest == digest or self._superseding.make_way(row, source, digest):
             return
         if self._archive.follow_edit(row, source, digest):
             log.warning("edited in the archive", path=row.path, was=row.digest, digest=digest)
@@ -178,7 +178,7 @@ class Pipeline:
             with self._released_on_failure(row):
                 beginnings = self._superseding.beginnings_of(source, row.digest)
                 analysis = self._archive.as_corrected(row.digest, self._analyse(source))
-                self._superseding.set_aside(beginnings, row)  # its name is free then
+                self._superseding.set_aside(beginnings, source, row.digest)  # its name is free then
                 relative = self._archive.file(row, source, analysis)
         except AnalysisError as error:
             return self._quarantine(source, row, error)
@@ -229,7 +229,7 @@ class Pipeline:
         """The index has this content: from this very file, or from another one."""
         if original.state == "filed":
             beginnings = self._superseding.beginnings_of(source, original.digest)
-            self._superseding.set_aside(beginnings, original)
+            self._superseding.set_aside(beginnings, source, original.digest)
         if _is_left_of_a_move(source, original) and self._archive.has(original):
             log.info("finished an interrupted move", path=source.path, digest=original.digest)
             self._remove(original, source)

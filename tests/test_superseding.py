@@ -60,17 +60,33 @@ def test_the_whole_file_takes_the_place_of_its_beginning(
 def test_where_the_archive_only_links_it_leads_to_the_whole_file(
     mode: str, is_replaced: bool, house: House, drop: Drop
 ) -> None:
-    """Whether the upload goes on in the same file, or comes as another one under its name."""
+    """Whether the upload goes on in the same file, or comes as another one under its name; judged as a whole."""
     house.set_mode(mode)
     source = drop("bd.wav", BEGINNING)
     house.process(source)
     if is_replaced:
         Path(source.path).unlink()
-    house.process(drop("bd.wav", WHOLE))
+    house.ear.says = make_analysis("Snare")
+    assert house.process(drop("bd.wav", WHOLE)) is Outcome.FILED
     (row,) = house.index.rows_in("filed")
+    assert row.label == "Snare"
     assert Path(house.archive.full_path(row)).read_bytes() == WHOLE
-    assert list(filed(house).values()) == ([] if mode == "none" else [WHOLE])
-    assert len(listed(house)) == 1
+    assert filed(house) == ({} if mode == "none" else {"Snare/bd.wav": WHOLE})
+    assert (listed(house), len(listed(house, "Snare"))) == ([], 1)
+    assert len(aside(house)) == (mode == "hardlink" and is_replaced)
+
+
+@pytest.mark.parametrize("mode", ["hardlink", "symlink"])
+def test_what_is_edited_in_its_library_stays_the_sample_that_it_was(
+    mode: str, house: House, drop: Drop
+) -> None:
+    """Only what begins with all that there was is an upload that went on."""
+    house.set_mode(mode)
+    house.process(drop("bd.wav", BEGINNING))
+    house.ear.says = make_analysis("Snare")
+    house.process(drop("bd.wav", b"another sound altogether"))
+    (row,) = house.index.rows_in("filed")
+    assert (row.label, row.path) == ("Kick", "Kick/bd.wav")
 
 
 @pytest.mark.parametrize("mode", ["move", "copy"])

@@ -263,9 +263,13 @@ class Archive:
         if label is not None:
             self.owe_manifest(label)
 
+    def shares_file(self, row: Row, source: Source) -> bool:
+        """Whether the archive's entry of a row is a link to this very file."""
+        return links.shares_file(row, self.full_path(row), source)
+
     def follow_edit(self, row: Row, source: Source, digest: str) -> bool:
         """Write down that the file which a row rests on, by a link, has other content now."""
-        return links.shares_file(row, self.full_path(row), source) and self.corrections.changed(
+        return self.shares_file(row, source) and self.corrections.changed(
             row, digest, source.size, source.mtime_ns
         )
 

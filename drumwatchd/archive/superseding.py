@@ -12,7 +12,7 @@ from drumwatchd.errors import UsageError
 from drumwatchd.files import CHUNK_BYTES, Source, open_regular
 from drumwatchd.index.rows import Row
 from drumwatchd.index.store import Index
-from drumwatchd.index.superseded import Superseded
+from drumwatchd.index.superseded import Superseded, Whole
 from drumwatchd.log import get_logger
 
 log = get_logger()
@@ -51,29 +51,55 @@ class Superseding:
             self._superseded.carry_word(row, digest)
         return found
 
-    def set_aside(self, beginnings: Sequence[Row], whole: Row) -> None:
+    def set_aside(self, beginnings: Sequence[Row], source: Source, digest: str) -> None:
         """Put beginnings into quarantine, with the reason; what is set aside already stays there.
+
+        Args:
+            beginnings: of the content.
+            source: where that came from.
+            digest: of it.
 
         Raises:
             ArchiveError, IndexStoreError: it can't be done now.
         """
         for row in beginnings:
             try:
-                self._set_aside(row, whole)
+                self._set_aside(row, Whole(source.name, digest))
             except UsageError as error:  # somebody has it in hand
                 log.warning("beginning stays", path=row.path, reason=error.message)
                 continue
-            log.info("superseded", digest=row.digest, by=whole.digest, path=row.path)
+            log.info("superseded", digest=row.digest, by=digest, path=row.path)
 
-    def _set_aside(self, row: Row, whole: Row) -> None:
+    def make_way(self, row: Row, source: Source, digest: str) -> bool:
+        """Let go of the archive's link to a file whose upload went on; it is filed anew as a whole.
+
+        Returns:
+            False where the link isn't to this file, or that doesn't begin as the sample did.
+
+        Raises:
+            ArchiveError: the link can't be removed now.
+        """
+        if row.path is None or not self._archive.shares_file(row, source):
+            return False
+        if row.id not in {each.id for each in self.beginnings_of(source, digest)}:
+            return False
+        self._archive.take_back(row.path, source)
+        self._forget(row, Whole(source.name, digest))
+        log.info("superseded", digest=row.digest, by=digest, path=row.path)
+        return True
+
+    def _set_aside(self, row: Row, whole: Whole) -> None:
         if row.path is None:
-            self._superseded.forget(row, whole)
-            if row.label is not None:
-                self._archive.owe_manifest(row.label)
+            self._forget(row, whole)
         elif row.state == "quarantined":
             self._superseded.stay(row, whole)
         else:
             self._mover.set_aside(row, lambda at: self._superseded.begin(row, whole, at))
+
+    def _forget(self, row: Row, whole: Whole) -> None:
+        self._superseded.forget(row, whole)
+        if row.label is not None:
+            self._archive.owe_manifest(row.label)
 
 
 def _digests_of_beginnings(path: str, sizes: Sequence[int], algorithm: str) -> dict[int, str]:

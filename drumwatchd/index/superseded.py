@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import dataclass
 
 from drumwatchd.files import Source
 from drumwatchd.index.paths import to_db
@@ -15,6 +16,20 @@ from drumwatchd.index.rows import SAMPLE_COLUMNS, Row, optional_to_db, row_from_
 from drumwatchd.index.store import Index
 
 EVENT = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What came whole: the name of its file, and its digest."""
+
+    name: str
+    digest: str
+
+    @property
+    def reason(self) -> str:
+        """Why its beginning is no sample any more."""
+        short = self.digest[:12]
+        return f"{EVENT}: it is the beginning of {self.name}, which came whole later ({short})"
 
 
 class Superseded:
@@ -43,13 +58,13 @@ class Superseded:
                 (digest, row.digest),
             )
 
-    def begin(self, row: Row, whole: Row, target: str) -> bool:
+    def begin(self, row: Row, whole: Whole, target: str) -> bool:
         """Write down that a beginning is going to its place in quarantine, before it goes.
 
         Returns:
             False where the row has changed meanwhile, and nothing was recorded.
         """
-        becomes = json.dumps({"event": EVENT, "by": whole.digest, "reason": _reason(whole)})
+        becomes = json.dumps({"event": EVENT, "by": whole.digest, "reason": whole.reason})
         with self._index.transaction() as connection:
             done = connection.execute(
                 """UPDATE samples SET moving_to = ?, becomes = ? WHERE id = ? AND digest = ?
@@ -58,21 +73,21 @@ class Superseded:
             )
         return done.rowcount == 1
 
-    def stay(self, row: Row, whole: Row) -> None:
+    def stay(self, row: Row, whole: Whole) -> None:
         """A beginning that couldn't be judged is set aside already: say what it was."""
         with self._index.transaction() as connection:
             done = connection.execute(
                 """UPDATE samples SET reason = ?, retained = 0
                    WHERE id = ? AND state = 'quarantined'""",
-                (_reason(whole), row.id),
+                (whole.reason, row.id),
             )
             if done.rowcount:
                 detail = {"by": whole.digest, "stood": row.path}
                 self._index.record(connection, row.digest, EVENT, row.path, detail)
 
-    def forget(self, row: Row, whole: Row) -> None:
-        """A beginning stayed in its inbox, where the whole file stands now: nothing is left of it."""
-        self._index.release(row, EVENT, _reason(whole))
+    def forget(self, row: Row, whole: Whole) -> None:
+        """Nothing is left of a beginning: the whole file stands where it stood."""
+        self._index.release(row, EVENT, whole.reason)
 
 
 def arrive(
@@ -95,8 +110,3 @@ def arrive(
 def is_superseded(row: Row) -> bool:
     """Whether a sample in quarantine is there because it came whole later."""
     return row.state == "quarantined" and (row.reason or "").startswith(f"{EVENT}: ")
-
-
-def _reason(whole: Row) -> str:
-    name = whole.source.name
-    return f"{EVENT}: it is the beginning of {name}, which came whole later ({whole.digest[:12]})"
