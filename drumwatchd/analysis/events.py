@@ -134,7 +134,7 @@ def _attacks(curve: Array) -> list[int]:
     return peaks
 
 
-def regularity(times: Sequence[float] | npt.NDArray[np.float64]) -> float:
+def regularity(times: Sequence[float] | npt.NDArray[np.floating]) -> float:
     """How well times fit an even beat: their mean resultant length on its circle, in [0, 1].
 
     Args:

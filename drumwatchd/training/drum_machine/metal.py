@@ -174,7 +174,9 @@ def agogo_electronic(b: Bench) -> Array:
     """Metallic FM."""
     hz = b.pick(700, 1_900)
     index = b.pick(0.8, 4) * b.decay(b.pick(0.05, 0.3))
-    return b.fm(hz, b.rng.choice([1.41, 2.0, 2.76, 3.53]), index) * b.decay(b.pick(0.15, 0.8))
+    return b.fm(hz, float(b.rng.choice([1.41, 2.0, 2.76, 3.53])), index) * b.decay(
+        b.pick(0.15, 0.8)
+    )
 
 
 def bell_cast(b: Bench) -> Array:
@@ -200,9 +202,9 @@ def bell_tube(b: Bench) -> Array:
 def bell_fm(b: Bench) -> Array:
     """Chowning's bell: FM at an irrational ratio, the index falling with the sound."""
     t60 = b.pick(0.8, 5)
-    return b.fm(b.pick(200, 1_600), b.rng.choice([1.4, 2.4, 3.51]), b.pick(1, 8) * b.decay(t60)) * (
-        b.decay(t60)
-    )
+    return b.fm(
+        b.pick(200, 1_600), float(b.rng.choice([1.4, 2.4, 3.51])), b.pick(1, 8) * b.decay(t60)
+    ) * (b.decay(t60))
 
 
 def bell_sleigh(b: Bench) -> Array:

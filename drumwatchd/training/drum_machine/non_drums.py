@@ -99,7 +99,7 @@ def _pluck(b: Bench) -> Array:
 def _keys(b: Bench) -> Array:
     """An electric piano, organ or mallet by FM."""
     hz, t60 = b.pick(80, 1_100), b.pick(0.6, 4)
-    ratio = b.rng.choice([1.0, 2.0, 3.0, 4.0, 7.0, 14.0])
+    ratio = float(b.rng.choice([1.0, 2.0, 3.0, 4.0, 7.0, 14.0]))
     y = b.fm(hz, ratio, b.pick(0.5, 5) * b.decay(b.pick(0.1, t60)))
     return y * _note(b, percussive=True) if b.maybe(0.7) else y * _note(b)
 
@@ -113,7 +113,7 @@ def _sweep(b: Bench) -> Array:
     tone = b.partials(np.minimum(pitch, 5_000), b.pick(0.8, 2))
     # A carrier moves narrow noise to the pitch: a swept filter without a filter that moves.
     air = b.band(b.noise(), 5, b.pick(40, 900)) * b.sine(pitch)
-    y = mix((b.rng.choice([0.0, 0.5, 1.0]), tone), (b.pick(0.1, 1.0), air))
+    y = mix((float(b.rng.choice([0.0, 0.5, 1.0])), tone), (b.pick(0.1, 1.0), air))
     return y * b.swell(b.pick(0.01, 0.8) * length, 0.3 * length, b.pick(0.02, 0.3))
 
 
