@@ -25,6 +25,8 @@ SCHEMA = 1
 # So many events may wait; a pack of thousands goes on being filed while a slow hook is behind.
 MOST_WAITING = 1_000
 SAID_BYTES = 500
+# A hook that is killed may have one more after it; what ran away from it is not waited for.
+ENDINGS = 10
 
 log = get_logger()
 
@@ -52,6 +54,7 @@ class Hooks:
         self._hooks = [hook for hook in hooks if hook.command and hook.events]
         self._events: queue.Queue[Event | None] = queue.Queue(MOST_WAITING)
         self._deadline: float | None = None
+        self._running: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="hooks", daemon=True)
         if self._hooks:
             self._thread.start()
@@ -68,13 +71,17 @@ class Hooks:
                 log.warning("hooks are behind, events are left out", waiting=MOST_WAITING)
 
     def stop(self, seconds: float) -> None:
-        """Let those that wait run for so long, then end them."""
+        """Let those that run or wait have so long, then end them."""
         if not self._thread.is_alive():
             return
         self._deadline = time.monotonic() + seconds
         with contextlib.suppress(queue.Full):  # the deadline ends it, then
             self._events.put(None, timeout=seconds)
-        self._thread.join(seconds + 1.0)
+        self._thread.join(max(0.0, self._deadline - time.monotonic()))
+        for _ in range(ENDINGS):
+            if (running := self._running) is not None:
+                _end(running)
+            self._thread.join(0.1)
         left = self._events.qsize()
         if left or self.dropped:
             log.warning("events that no hook heard of", left=left, dropped=self.dropped)
@@ -82,15 +89,16 @@ class Hooks:
     def _run(self) -> None:
         while (event := self._events.get()) is not None:
             for hook in self._hooks:
+                if self._is_over:
+                    return
                 if event.kind in hook.events:
                     self._start(hook, event)
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                return
+
+    @property
+    def _is_over(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _start(self, hook: Hook, event: Event) -> None:
-        seconds = hook.timeout_seconds
-        if self._deadline is not None:
-            seconds = min(seconds, max(0.1, self._deadline - time.monotonic()))
         try:
             process = subprocess.Popen(
                 hook.command,
@@ -102,26 +110,32 @@ class Hooks:
         except (OSError, ValueError) as error:
             log.warning("hook failed", command=hook.command[0], reason=str(error))
             return
+        started, self._running = time.monotonic(), process
         try:
-            _, said = process.communicate(as_json(event), timeout=seconds)
+            _, said = process.communicate(as_json(event), timeout=hook.timeout_seconds)
         except subprocess.TimeoutExpired:
-            _kill(process)
-            log.warning("hook killed", command=hook.command[0], after_seconds=round(seconds, 1))
-            return
-        if process.returncode:
+            _end(process)
+            said = b""
+        finally:
+            process.wait()
+            self._running = None
+            for stream in (process.stdin, process.stderr):
+                if stream is not None:
+                    stream.close()
+        if process.returncode == -signal.SIGKILL:
+            seconds = round(time.monotonic() - started, 1)
+            log.warning("hook killed", command=hook.command[0], after_seconds=seconds)
+        elif process.returncode:
             reason = said[:SAID_BYTES].decode("utf-8", "replace").strip()
             log.warning("hook failed", command=hook.command[0], exit_code=process.returncode,
                         reason=reason)  # fmt: skip
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a hook, with all that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
-    process.wait()
-    for stream in (process.stdin, process.stderr):
-        if stream is not None:
-            stream.close()
 
 
 def as_json(event: Event) -> bytes:

@@ -27,6 +27,12 @@ def hang_in_c(path: str, settings: object) -> str:
     return path
 
 
+def spin(path: str, settings: object) -> str:
+    workers.limit_processor_time(0.5)
+    while True:
+        pass
+
+
 def crash(path: str, settings: object) -> str:
     os.kill(os.getpid(), signal.SIGSEGV)
     return path

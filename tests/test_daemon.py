@@ -17,7 +17,7 @@ import pytest
 
 import drums
 from drumwatchd.analysis.labels import FINE_LABELS
-from home import Home, children, claimed, make, wait_for, workers_of
+from home import Home, children, claimed, command_line, make, wait_for, workers_of
 
 pytestmark = pytest.mark.e2e
 
@@ -248,10 +248,14 @@ def test_stopping_is_quick_and_leaves_nothing_half_done(home: Home) -> None:
     home.assert_exactly(contents)
 
 
+def is_asleep(pid: str) -> bool:
+    return pid.isdigit() and "sleep\x00601" in command_line(int(pid))
+
+
 def test_stopping_waits_for_nothing_that_hangs(home: Home) -> None:
     """A decoder that never comes back, and a hook; both are taken up again or told no more."""
     home.variables = {"PYTHONPATH": str(Path(__file__).parent / "hostile")}
-    hook = '[[hook]]\nevents = ["archived"]\ncommand = ["/bin/sleep", "600"]\n'
+    hook = '[[hook]]\nevents = ["archived"]\ncommand = ["/bin/sleep", "601"]\n'
     home.config.write_text(home.config.read_text() + hook)
     content, other = (path.read_bytes() for path in make(home.folder / "made", 2))
     with home.running() as process:
@@ -263,6 +267,7 @@ def test_stopping_waits_for_nothing_that_hangs(home: Home) -> None:
         process.terminate()
         assert process.wait(10) == 0
         assert time.monotonic() - started < 5.0 + 1.0
+        wait_for(lambda: not any(map(is_asleep, os.listdir("/proc"))), "the hook to end")
     assert (home.inbox / "hangs.wav").read_bytes() == content
     home.variables = {}
     with home.running():

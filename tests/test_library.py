@@ -34,7 +34,7 @@ def test_an_edit_is_one_of_the_archives_sample(
     source = drop("bd.wav")
     owner.house.process(source)
     owner.round()
-    for content in (b"edited", b"edited once more"):
+    for content in (b"edited", b"once more edited"):
         Path(source.path).write_bytes(content)
         if first == "inbox":
             assert owner.house.process(again(source)) is Outcome.DUPLICATE

@@ -24,12 +24,12 @@ def test_two_thousand_files_at_once(tmp_path: Path) -> None:
 
 def test_a_minute_of_steady_work(tmp_path: Path) -> None:
     """Descriptors, threads and the log stay as they are, memory nearly so; the first seconds fill caches."""
-    found = soak(tmp_path, 0.6, random.Random(1))
-    assert found.filed > 300
+    found = soak(tmp_path, 0.6, 500, random.Random(1))
+    assert found.filed > 800
 
     def of(name: str, looks: list[object]) -> float:
         return statistics.median(getattr(look, name) for look in looks)
 
-    for name, more in (("descriptors", 3), ("threads", 3), ("memory", 6 << 20)):
+    for name, more in (("descriptors", 3), ("threads", 3), ("memory", 4 << 20)):
         assert of(name, found.last) - of(name, found.first) <= more, name
     assert max(look.wal for look in found.looks) < 16 << 20

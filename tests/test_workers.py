@@ -39,6 +39,14 @@ def test_a_hang_is_ended_and_the_next_file_goes_on(workers: Workers) -> None:
     assert workers._call(misbehave.echo, "/in/good.wav") == "/in/good.wav"
 
 
+def test_what_computes_without_end_is_ended_by_its_processor_time(workers: Workers) -> None:
+    """However patient the clock is."""
+    workers._timeout_seconds = 120
+    with pytest.raises(AnalysisTimeoutError, match=r"more than 2\.5 s of processor time"):
+        workers._call(misbehave.spin, "/in/spin.wav")
+    assert workers._call(misbehave.echo, "/in/good.wav") == "/in/good.wav"
+
+
 @pytest.mark.parametrize(
     ("function", "says"), [(misbehave.crash, "signal 11"), (misbehave.vanish, "exit code 7")]
 )

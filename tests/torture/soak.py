@@ -5,7 +5,7 @@
 Samples, duplicates and damaged files arrive all the time, the owner moves some of what was filed, others ask
 for the status, and now and then nothing comes at all, so that workers go and come again. Memory, threads, open
 files and the write-ahead log are looked at each second. What the first quarter needed is the measure
-for the rest.
+for the rest. The archive has some thousands of samples before that, so that caches are as full as they get.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from drumwatchd.analysis.labels import CANONICAL_LABELS
-from home import Home
+from home import Home, wait_for
 from torture.burst import contents
 
 SECONDS_PER_BATCH, FILES_PER_BATCH = 1.0, 20
@@ -98,17 +98,27 @@ class Soak:
         return "\n".join(lines)
 
 
-def soak(folder: Path, minutes: float, chance: random.Random) -> Soak:
-    """Do it; raises AssertionError where the daemon doesn't live, or something is lost."""
+def soak(folder: Path, minutes: float, before: int, chance: random.Random) -> Soak:
+    """Do it, with so many files before; raises AssertionError where the daemon doesn't live, or something is lost."""
     home = Home(folder)
     home.configure(
         inbox='settle_seconds = 0.3\nrescan_seconds = 10\nduplicates = "delete"\n',
         archive="rescan_seconds = 10\n",
         classify="worker_count = 0\nworker_idle_seconds = 1\n",
     )
-    stock = contents(round(minutes * 60 / SECONDS_PER_BATCH * FILES_PER_BATCH) + 1)
-    found, numbers = Soak(), itertools.count()
+    stock = contents(before + round(minutes * 60 / SECONDS_PER_BATCH * FILES_PER_BATCH) + 1)
+    found, numbers = Soak(), itertools.count(before)
+    for number in range(before):
+        path = home.inbox / f"before {number // 1000}" / f"{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(stock[number])
     with home.running() as daemon:
+        wait_for(
+            lambda: home.status()["files"]["total"] == before,
+            "the files from before",
+            seconds=60 + before / 20,
+            step=0.5,
+        )
         started, rested = time.monotonic(), time.monotonic()
         while (now := time.monotonic()) - started < minutes * 60:
             if now - rested > REST_EVERY + REST_SECONDS:
@@ -174,9 +184,10 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10, help="[10]")
+    parser.add_argument("--before", type=int, default=10_000, help="files [10000]")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-", dir=os.getcwd()) as folder:
-        print(soak(Path(folder), chosen.minutes, random.Random(1)))
+        print(soak(Path(folder), chosen.minutes, chosen.before, random.Random(1)))
 
 
 if __name__ == "__main__":
