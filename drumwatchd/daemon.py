@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 # Together less than the five seconds in which it promises to be gone.
 STOP_SECONDS, HOOKS_STOP_SECONDS = 2.5, 2.0
 PROGRESS_SECONDS = 0.25
-M_ARENA_MAX = -8  # of malloc.h
+M_ARENA_MAX, M_MMAP_THRESHOLD = -8, -3  # of malloc.h
+LARGE_BLOCK_BYTES = 128 << 10
 
 log = get_logger()
 
@@ -93,7 +94,7 @@ def run(config: Config, reload: Callable[[], Config], signals: Signals) -> None:
         DrumwatchdError: it can't start: inbox, archive, index or model can't be used.
     """
     kept: Config | None = None
-    _share_one_heap()
+    _keep_memory_small()
     while not signals.stop:
         configure_log(config.log.level, config.log.format)
         with contextlib.ExitStack() as stack:
@@ -143,17 +144,18 @@ def listeners(config: Config, bulletin: Bulletin) -> Iterator[Metrics | None]:
             metrics.stop()
 
 
-def _share_one_heap() -> None:
-    """Have glibc keep one heap: with one for each thread, memory that is freed grows apart and stays.
+def _keep_memory_small() -> None:
+    """Have glibc give back what is freed: one heap, not one for each thread, and none of it for large blocks.
 
-    Threads that take turns at the interpreter have little to gain by more.
+    Threads that take turns at the interpreter have little to gain by heaps of their own.
 
     References:
-        mallopt(3), M_ARENA_MAX.
+        mallopt(3): M_ARENA_MAX; M_MMAP_THRESHOLD, which grows by itself unless it is set.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_ARENA_MAX, 1)
+        mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 def _work(
