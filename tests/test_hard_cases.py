@@ -296,7 +296,7 @@ def test_case_10_inbox_and_archive_are_unmounted_and_look_empty(home: Home) -> N
             for folder, disk in disks.items():
                 subprocess.run(["mount", "--bind", str(disk), str(folder)], check=True)
             home.wait_idle(2)
-            assert home.status()["archive"]["degraded"] is None
+            wait_for(lambda: not home.status()["archive"]["degraded"], "it to be well again")
         home.assert_exactly(contents)
         assert count_log(home, "corrected") == 0
 

@@ -94,7 +94,7 @@ def test_a_running_daemon_takes_the_new_model(home: Home) -> None:
         file(1)
         home.drumwatchd("promote", "mine")
         file(2)
-        assert home.status()["model"]["id"] == "mine"
+        wait_for(lambda: home.status()["model"]["id"] == "mine", "status to say so")
         Path(store_of(home), "poor", "head.npz").write_bytes(b"")
         model_store.promote(store_of(home), "poor")
         file(3)
