@@ -263,14 +263,11 @@ def _die_with_parent() -> None:
 def limit_processor_time(seconds: float) -> None:
     """Let this process compute for so many seconds more; then SIGXCPU ends it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    limit, (_, most) = (
-        used.ru_utime + used.ru_stime + seconds,
-        resource.getrlimit(resource.RLIMIT_CPU),
-    )
-    soft = math.ceil(max(limit, 1.0))
-    resource.setrlimit(
-        resource.RLIMIT_CPU, (soft if most == resource.RLIM_INFINITY else min(soft, most), most)
-    )
+    limit = max(1, math.ceil(used.ru_utime + used.ru_stime + seconds))
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    if most != resource.RLIM_INFINITY:
+        limit = min(limit, most)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, most))
 
 
 def _analyse(

@@ -228,11 +228,6 @@ class Archive:
         with self._record_lock:
             return self._manifests.is_out_of_date()
 
-    def owe_manifest(self, label: str) -> None:
-        """A row of this label is gone: its manifest is written anew at the next flush."""
-        with self._record_lock:
-            self._manifests.mend_later(label)
-
     def take_back(self, relative: str, source: Source) -> bool:
         """Remove the archive's link to a file that stands in the inbox still.
 
@@ -257,11 +252,14 @@ class Archive:
             raise archive_error(error, target) from error
         return True
 
-    def unrecord(self, row: Row, label: str | None, reason: str) -> None:
+    def unrecord(
+        self, row: Row, label: str | None, reason: str, *, event: str = "released"
+    ) -> None:
         """Take a row out of the index again, and its line out of the manifest."""
-        self._index.release(row, "released", reason)
-        if label is not None:
-            self.owe_manifest(label)
+        with self._record_lock:
+            self._index.release(row, event, reason)
+            if label is not None:
+                self._manifests.mend_later(label)
 
     def shares_file(self, row: Row, source: Source) -> bool:
         """Whether the archive's entry of a row is a link to this very file."""

@@ -12,7 +12,7 @@ from drumwatchd.errors import UsageError
 from drumwatchd.files import CHUNK_BYTES, Source, open_regular
 from drumwatchd.index.rows import Row
 from drumwatchd.index.store import Index
-from drumwatchd.index.superseded import Superseded, Whole
+from drumwatchd.index.superseded import EVENT, Superseded, Whole
 from drumwatchd.log import get_logger
 
 log = get_logger()
@@ -97,9 +97,8 @@ class Superseding:
             self._mover.set_aside(row, lambda at: self._superseded.begin(row, whole, at))
 
     def _forget(self, row: Row, whole: Whole) -> None:
-        self._superseded.forget(row, whole)
-        if row.label is not None:
-            self._archive.owe_manifest(row.label)
+        """Nothing is left of a beginning: the whole file stands where it stood."""
+        self._archive.unrecord(row, row.label, whole.reason, event=EVENT)
 
 
 def _digests_of_beginnings(path: str, sizes: Sequence[int], algorithm: str) -> dict[int, str]:

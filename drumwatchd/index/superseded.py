@@ -85,10 +85,6 @@ class Superseded:
                 detail = {"by": whole.digest, "stood": row.path}
                 self._index.record(connection, row.digest, EVENT, row.path, detail)
 
-    def forget(self, row: Row, whole: Whole) -> None:
-        """Nothing is left of a beginning: the whole file stands where it stood."""
-        self._index.release(row, EVENT, whole.reason)
-
 
 def arrive(
     index: Index, connection: sqlite3.Connection, row: Row, target: str, becomes: str
