@@ -146,7 +146,7 @@ def _index(config: Config) -> Iterator[Diagnosis]:
     aside = sum(count for (state, _), count in counts.items() if state == "quarantined")
     if aside:
         remedy = "drumwatchd ls state:quarantined, then retry or correct"
-        yield Diagnosis("quarantine", "warn", f"{aside:,} files can't be judged", remedy)
+        yield Diagnosis("quarantine", "warn", f"{aside:,} set aside", remedy)
 
 
 def _space(config: Config) -> Iterator[Diagnosis]:
